@@ -1,0 +1,117 @@
+"""Run the grid of a profile: one papermill call per cell, then the analysis notebooks.
+
+`make figures PROFILE=world` calls it. A cell's declared output is its `run.json`, written last; what
+exists was checked against the profile before anything runs (`lib.workflow`).
+"""
+
+import sys
+from pathlib import Path
+
+from lib import paths, profile
+
+S = profile.load(config.get("profile", "world"))
+RESULTS = paths.results(S.name)
+ANALYSES = ["analysis_syntax_vs_semantics"]
+TRAINED = [name for name, condition in S.conditions.items() if condition.task]
+TARGETS = ["all"] if S.workflow.kernel_per == "condition" else list(S.targets)
+
+
+def earlier(wildcards):
+    """Return the cell of phase 1 or 2 whose encoder a transfer cell starts from."""
+    if wildcards.condition in TRAINED:
+        return RESULTS / f"intermediate/{wildcards.condition}/seed={wildcards.seed}/run.json"
+    return RESULTS / f"pretrain/seed={S.seeds[int(wildcards.seed)]}/run.json"
+
+
+def papermill(notebook, names):
+    """Return the shell command that runs a notebook into the folder of its cell.
+
+    The executed notebook moves in after papermill exits; after a failure it stays in `.work/`.
+    """
+    given = " ".join(f"-p {name} {value}" for name, value in names.items())
+    return f"""
+        work={RESULTS}/.work/{{params.key}} && mkdir -p $work
+        export OMP_NUM_THREADS={{threads}}
+        {sys.executable} -m papermill {paths.NOTEBOOKS}/{notebook}.ipynb $work/notebook.ipynb \
+            -p profile {config.get("profile", "world")} {given} --cwd {paths.NOTEBOOKS} \
+            --no-progress-bar --log-level ERROR > $work/log.txt 2>&1 ||
+            {{{{ echo "failed: $work/notebook.ipynb" >&2; tail -n 3 $work/log.txt >&2; exit 1; }}}}
+        mkdir -p {RESULTS}/{{params.key}}
+        mv $work/notebook.ipynb {RESULTS}/{{params.key}}/notebook.ipynb
+    """
+
+
+rule all:
+    input:
+        expand(RESULTS / "{analysis}/notebook.ipynb", analysis=ANALYSES),
+
+
+rule pretrain:
+    output:
+        RESULTS / "pretrain/seed={seed}/run.json",
+    params:
+        key="pretrain/seed={seed}",
+    threads: S.workflow.threads
+    message:
+        "1 pretrain: encoder seed {wildcards.seed}"
+    shell:
+        papermill("1_pretrain", {"encoder_seed": "{wildcards.seed}"})
+
+
+rule intermediate:
+    input:
+        lambda wildcards: RESULTS / f"pretrain/seed={S.seeds[int(wildcards.seed)]}/run.json",
+    output:
+        RESULTS / "intermediate/{condition}/seed={seed}/run.json",
+    params:
+        key="intermediate/{condition}/seed={seed}",
+    threads: S.workflow.threads
+    message:
+        "2 intermediate: {wildcards.condition}, seed {wildcards.seed}"
+    shell:
+        papermill(
+            "2_intermediate",
+            {"condition": "{wildcards.condition}", "seed": "{wildcards.seed}"},
+        )
+
+
+rule transfer:
+    input:
+        earlier,
+    output:
+        RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
+    params:
+        key="transfer/{condition}/{target}/seed={seed}",
+    threads: S.workflow.threads
+    message:
+        "3 transfer: {wildcards.condition} to {wildcards.target}, seed {wildcards.seed}"
+    shell:
+        papermill(
+            "3_transfer",
+            {
+                "target": "{wildcards.target}",
+                "condition": "{wildcards.condition}",
+                "seed": "{wildcards.seed}",
+            },
+        )
+
+
+rule analysis:
+    input:
+        expand(
+            RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
+            condition=S.conditions,
+            target=TARGETS,
+            seed=S.seeds,
+        ),
+    output:
+        RESULTS / "{analysis}/notebook.ipynb",
+    wildcard_constraints:
+        analysis="analysis_[a-z_]+",
+    params:
+        key="{analysis}",
+    threads: S.workflow.threads
+    message:
+        "figures: {wildcards.analysis}"
+    shell:
+        papermill("{wildcards.analysis}", {})

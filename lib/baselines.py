@@ -1,0 +1,143 @@
+"""Predict without a model: the trivial baselines that stand beside every real score."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lib.errors import InputError
+from lib.scoring import Scores, score_parsing, without_subtype
+
+Key = TypeVar("Key", bound=Hashable)
+Label = TypeVar("Label", bound=Hashable)
+
+
+def parse_baselines(
+    train_trees: Iterable[Mapping[str, Any]], test_trees: Iterable[Mapping[str, Any]]
+) -> dict[str, Scores]:
+    """Score two chains as parses of the test trees: `left_arc` and `right_arc`.
+
+    Trees are rows with the columns `upos`, `head` (1-based, 0 is the root; numbers or digits) and
+    `deprel`, one entry per word. `left_arc` hangs every word on the word before it, and the first
+    on the root; `right_arc` on the word after it, and the last on the root. The word on the root
+    is `root`; any other takes the most frequent relation, other than root and without subtype, of
+    its UPOS in training, or of all training words where that UPOS was never seen.
+    Returns `uas` and `las` as `lib.scoring.score_parsing` does.
+    Raises InputError where a head is no whole number or nothing can be learnt.
+    """
+    majority, fallback = _majority_by_key(
+        (upos, without_subtype(relation))
+        for tree in train_trees
+        for upos, relation in zip(tree["upos"], tree["deprel"], strict=True)
+        if without_subtype(relation) != "root"
+    )
+    test_trees = list(test_trees)
+    gold_heads = [_whole_heads(tree["head"], index) for index, tree in enumerate(test_trees)]
+    gold_relations = [tree["deprel"] for tree in test_trees]
+    chains = {
+        "left_arc": [list(range(len(heads))) for heads in gold_heads],
+        "right_arc": [[*range(2, len(heads) + 1), 0] for heads in gold_heads],
+    }
+    scores = {}
+    for name, chain in chains.items():
+        relations = [
+            [
+                "root" if head == 0 else majority.get(upos, fallback)
+                for upos, head in zip(tree["upos"], heads, strict=True)
+            ]
+            for tree, heads in zip(test_trees, chain, strict=True)
+        ]
+        scores[name] = score_parsing(gold_heads, gold_relations, chain, relations)
+    return scores
+
+
+def bag_of_words_similarity(pairs: Iterable[tuple[str, str]]) -> np.ndarray:
+    """Return the cosine of two sentences' word counts, float64 [pairs], 0 to 1.
+
+    Words are lower-cased runs of letters and digits. A sentence without words is similar to none.
+    """
+    return np.array([_cosine(_word_counts(first), _word_counts(second)) for first, second in pairs])
+
+
+def character_ngram_neighbours(
+    source_sentences: Sequence[str], target_sentences: Sequence[str]
+) -> np.ndarray:
+    """Return the index of each source sentence's nearest target sentence, int64 [sources].
+
+    Cosine of tf-idf weighted character 1- to 4-grams within words; document frequencies come from
+    the very sentences compared, both sides, without labels. Ties go to the lowest index.
+    Raises InputError where a side has no sentence or nothing but whitespace.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    for name, sentences in (("source", source_sentences), ("target", target_sentences)):
+        if not any(sentence.strip() for sentence in sentences):
+            raise InputError(f"{name}_sentences: no text, expected at least one sentence")
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4))
+    vectorizer.fit([*source_sentences, *target_sentences])
+    sources = vectorizer.transform(source_sentences)
+    similarity = sources @ vectorizer.transform(target_sentences).T
+    return np.round(similarity.toarray(), 10).argmax(axis=1)
+
+
+def majority_tags(
+    train_tokens: Sequence[Sequence[str]], train_tags: Sequence[Sequence[str]]
+) -> Callable[[Sequence[Sequence[str]]], list[list[str]]]:
+    """Learn a tagger that gives every word its most frequent training tag.
+
+    The tagger takes sentences of words and returns their tags; a word never seen gets the most
+    frequent tag of all. Of tags equally frequent, the one seen first wins.
+    Raises InputError where words and tags do not pair up or there are none.
+    """
+    if [len(tokens) for tokens in train_tokens] != [len(tags) for tags in train_tags]:
+        raise InputError("train_tags: expected one tag for each of train_tokens")
+    majority, fallback = _majority_by_key(
+        pair
+        for tokens, tags in zip(train_tokens, train_tags, strict=True)
+        for pair in zip(tokens, tags, strict=True)
+    )
+    return lambda sentences: [
+        [majority.get(token, fallback) for token in tokens] for tokens in sentences
+    ]
+
+
+def majority_class(train_labels: Iterable[Label]) -> Label:
+    """Return the most frequent label, of equals the one seen first. InputError without labels."""
+    counts = Counter(train_labels)
+    if not counts:
+        raise InputError("training labels: none, expected at least one")
+    return counts.most_common(1)[0][0]
+
+
+def _majority_by_key(pairs: Iterable[tuple[Key, Label]]) -> tuple[dict[Key, Label], Label]:
+    pairs = list(pairs)
+    by_key: defaultdict[Key, list[Label]] = defaultdict(list)
+    for key, label in pairs:
+        by_key[key].append(label)
+    majority = {key: majority_class(labels) for key, labels in by_key.items()}
+    return majority, majority_class(label for _, label in pairs)
+
+
+def _whole_heads(heads: Sequence[int | str], tree: int) -> list[int]:
+    try:
+        return [int(head) for head in heads]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"test_trees: heads of tree {tree} are {list(heads)}: expected whole numbers "
+            "(multiword-token lines and empty nodes dropped)"
+        ) from error
+
+
+def _word_counts(sentence: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", sentence.lower()))
+
+
+def _cosine(first: Counter[str], second: Counter[str]) -> float:
+    product = sum(count * second[word] for word, count in first.items())
+    lengths = math.hypot(*first.values()) * math.hypot(*second.values())
+    return product / lengths if product else 0.0

@@ -1,0 +1,183 @@
+"""Fill batches by a budget of real tokens, and pad them.
+
+Features are dicts of plain lists; every feature has `input_ids` (a list of sequences: one, or two
+for a bi-encoder pair). One dataset item is one ready batch, so the Trainer's own batch size is 1.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+Feature = dict[str, Any]
+Collate = Callable[[list[Feature]], dict[str, Any]]
+
+
+def number_of_tokens(feature: Feature) -> int:
+    """Count the subword tokens of a feature."""
+    return sum(len(sequence) for sequence in feature["input_ids"])
+
+
+def plan_epoch(lengths: Sequence[int], budget: int, rng: np.random.Generator) -> list[list[int]]:
+    """Put every index once into batches of at most `budget` tokens, of similar lengths.
+
+    Lengths are sorted within pools of about 32 batches, so that there is little padding and still
+    a fresh mixture each epoch. An example longer than the budget gets a batch of its own.
+    """
+    order = rng.permutation(len(lengths))
+    mean = max(1.0, float(np.mean(lengths)))
+    pool = max(1, int(32 * budget / mean))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        block = sorted(order[start : start + pool].tolist(), key=lambda i: lengths[i])
+        batch: list[int] = []
+        filled = 0
+        for index in block:
+            if batch and filled + lengths[index] > budget:
+                batches.append(batch)
+                batch, filled = [], 0
+            batch.append(index)
+            filled += lengths[index]
+        if batch:
+            batches.append(batch)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def plan_updates(lengths: Sequence[int], budget: int, updates: int, seed: int) -> list[list[int]]:
+    """Chain epochs until there are `updates` batches; the order follows from the seed."""
+    rng = np.random.default_rng(seed)
+    batches: list[list[int]] = []
+    while len(batches) < updates:
+        batches.extend(plan_epoch(lengths, budget, rng))
+    return batches[:updates]
+
+
+class Batches(Dataset):
+    """Offer planned batches as a dataset whose items are ready for the model."""
+
+    def __init__(
+        self, features: Sequence[Feature], plan: Sequence[Sequence[int]], collate: Collate
+    ) -> None:
+        self.features, self.plan, self.collate = features, plan, collate
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.collate([self.features[i] for i in self.plan[index]])
+
+    def tokens(self) -> int:
+        """Count the subword tokens that one pass over the plan reads."""
+        lengths = [number_of_tokens(feature) for feature in self.features]
+        return sum(lengths[i] for batch in self.plan for i in batch)
+
+
+def for_evaluation(features: Sequence[Feature], budget: int, collate: Collate) -> Batches:
+    """Plan one pass, sorted by length, so that evaluation pads little."""
+    lengths = [number_of_tokens(feature) for feature in features]
+    plan: list[list[int]] = []
+    filled = 0
+    for index in sorted(range(len(features)), key=lambda i: lengths[i]):
+        if not plan or filled + lengths[index] > budget:
+            plan.append([])
+            filled = 0
+        plan[-1].append(index)
+        filled += lengths[index]
+    return Batches(features, plan, collate)
+
+
+def pad(rows: Sequence[Sequence[float]], value: float, dtype: torch.dtype) -> torch.Tensor:
+    """Pad rows on the right to the longest: [n, longest]."""
+    longest = max((len(row) for row in rows), default=0)
+    padded = torch.full((len(rows), longest), value, dtype=dtype)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.as_tensor(row, dtype=dtype)
+    return padded
+
+
+def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> dict[str, torch.Tensor]:
+    """Pad token sequences: `input_ids` and `attention_mask`, both [n, longest]."""
+    ids = pad(sequences, pad_id, torch.long)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    mask = (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Hold the ids of a tokenizer's special tokens."""
+
+    start: int
+    end: int
+    pad: int
+    mask: int
+    every: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> "SpecialTokens":
+        """Read them from a tokenizer."""
+        return cls(
+            tokenizer.cls_token_id,
+            tokenizer.sep_token_id,
+            tokenizer.pad_token_id,
+            tokenizer.mask_token_id,
+            tuple(tokenizer.all_special_ids),
+        )
+
+
+class MaskedBlocks(Dataset):
+    """Offer batches of text blocks with masked tokens; what is masked follows from seed and index.
+
+    Of the chosen tokens 80 % become `<mask>`, 10 % a random token, 10 % stay (Devlin et al. 2019,
+    section 3.1). `chosen` [n, length] marks them; `labels` holds their ids only, in order.
+    """
+
+    def __init__(
+        self,
+        blocks: torch.Tensor,
+        plan: Sequence[Sequence[int]],
+        special: SpecialTokens,
+        vocabulary_size: int,
+        probability: float,
+        seed: int,
+    ) -> None:
+        self.blocks, self.plan, self.special = blocks, plan, special
+        self.vocabulary_size, self.probability, self.seed = vocabulary_size, probability, seed
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        ids = self.blocks[list(self.plan[index])].long()
+        real = ~torch.isin(ids, torch.tensor(self.special.every))
+        chosen = (torch.rand(ids.shape, generator=generator) < self.probability) & real
+        labels = ids[chosen]
+        draw = torch.rand(labels.shape, generator=generator)
+        random = torch.randint(self.vocabulary_size, labels.shape, generator=generator)
+        mask = torch.full_like(labels, self.special.mask)
+        replaced = torch.where(draw < 0.8, mask, torch.where(draw < 0.9, random, labels))
+        return {
+            "input_ids": ids.masked_scatter(chosen, replaced),
+            "attention_mask": torch.ones_like(ids),
+            "chosen": chosen,
+            "labels": labels,
+        }
+
+
+def cut_blocks(
+    sequences: Sequence[Sequence[int]], length: int, special: SpecialTokens
+) -> torch.Tensor:
+    """Join token sequences, each closed by `</s>`, and cut them into full blocks: [n, length].
+
+    Every block starts with `<s>`; the rest that fills no block is left out.
+    """
+    parts = [np.asarray([*sequence, special.end], dtype=np.int32) for sequence in sequences]
+    joined = np.concatenate(parts or [np.zeros(0, dtype=np.int32)])
+    number = len(joined) // (length - 1)
+    body = joined[: number * (length - 1)].reshape(number, length - 1)
+    start = np.full((number, 1), special.start, dtype=np.int32)
+    return torch.from_numpy(np.concatenate([start, body], axis=1))

@@ -1,0 +1,199 @@
+"""Read examples: one path, `load_dataset`, for the hub, a mirror of it, and the world.
+
+An example is a dict with our column names (see `tasks.Source.columns`), its labels by name, and
+`id`, its place in the file. Nothing else in `lib` knows where data come from.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lib import tasks, typology
+from lib.errors import InputError
+from lib.profile import Profile, data_root
+from lib.tasks import Source, Task
+
+Example = dict[str, Any]
+
+
+def prepare(profile: Profile) -> Path | None:
+    """Write the profile's world unless it stands already; return the root of the data.
+
+    The folder appears whole or not at all; two processes do not write it twice.
+    """
+    root = data_root(profile)
+    if profile.world is None or root is None or root.is_dir():
+        return root
+    from filelock import FileLock
+
+    from lib.world import Settings, write
+
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{root}.lock"):
+        if not root.is_dir():
+            with tempfile.TemporaryDirectory(dir=root.parent, prefix=".writing-") as folder:
+                write(Path(folder) / "world", Settings(**profile.world))  # type: ignore[arg-type]
+                (Path(folder) / "world").rename(root)
+    return root
+
+
+def load(
+    profile: Profile, source: Source, language: str = "", limit: int = 0, required: bool = True
+) -> list[Example]:
+    """Load the examples of a source, those of one language where it is given.
+
+    `limit` keeps the first so many of a fixed shuffle (0: all). Raises InputError with id,
+    configuration and folder where the data are missing, unless not `required`: then the list is
+    empty. A renamed column and a text column without text are errors, too.
+    """
+    root = prepare(profile)
+    codes = typology.languages(root)
+    row = codes.loc[language] if language else None
+    if row is not None:
+        # Tatoeba names a few languages by their macrolanguage's code.
+        iso3 = row.get("tatoeba") or row["iso3"]
+        config = source.config.format(code=language, iso3=iso3, name=row["name"])
+    else:
+        config = source.config
+    table = _table(source.dataset, config, source.split, root)
+    if table is None:
+        if not required:
+            return []
+        raise InputError(
+            f"{source.dataset}: no configuration {config!r} with a split {source.split!r} "
+            f"in {root or 'the hub'}"
+        )
+    missing = [theirs for theirs in source.columns.values() if theirs not in table.column_names]
+    if missing:
+        raise InputError(
+            f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
+        )
+    return _examples(table, source, language, limit)
+
+
+def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
+    """Load and join the named training sources of a task; refuse labels that cannot teach.
+
+    Raises InputError for an empty load and for a label column with a single value.
+    """
+    examples = [
+        example for name in names for example in load(profile, tasks.TRAINING[name])
+    ]  # fmt: skip
+    examples = _shuffled(examples)[: limit or None]
+    if not examples:
+        raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
+    if "label" in examples[0] and len({example["label"] for example in examples}) == 1:
+        raise InputError(f"{task.name}: every training label is {examples[0]['label']!r}")
+    return examples
+
+
+def evaluation_source(task: Task, split: str = "") -> Source:
+    """Return where a target is evaluated, on another split where one is named."""
+    source = task.evaluation
+    assert source is not None
+    return Source(
+        source.dataset,
+        source.config,
+        split or source.split,
+        source.columns,
+        source.language_column,
+        source.identifier_prefix,
+    )
+
+
+@lru_cache(maxsize=64)
+def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
+    """Return one split as a `datasets.Dataset`, or None where there is none."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        if root is None:
+            if dataset not in tasks.REVISIONS:
+                raise InputError(
+                    f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
+                )
+            revision = tasks.REVISIONS[dataset]
+            return datasets.load_dataset(dataset, config, split=split, revision=revision)
+        files = sorted((root / dataset / config).glob(f"{split}-*.parquet"))
+        if not files:
+            return None
+        return datasets.load_dataset(str(root / dataset), config, split=split)
+    except ValueError as error:
+        if isinstance(error, InputError) or "config" not in str(error).lower():
+            raise
+        return None
+
+
+def _examples(table: Any, source: Source, language: str, limit: int) -> list[Example]:
+    columns = {ours: _names(table, theirs) for ours, theirs in source.columns.items()}
+    kept: Iterable[int] = range(len(table))
+    if source.language_column and language:
+        kept = [i for i, code in enumerate(table[source.language_column]) if code == language]
+    if source.identifier_prefix:
+        identifiers = table[source.columns["identifier"]]
+        kept = [
+            i for i, name in enumerate(identifiers) if name.startswith(source.identifier_prefix)
+        ]
+    examples = [
+        {"id": str(i)} | {ours: values[i] for ours, values in columns.items()} for i in kept
+    ]  # fmt: skip
+    if "label" in columns:
+        examples = [example for example in examples if example["label"] not in (None, -1, "-1")]
+    if "answers" in columns:
+        for example in examples:
+            example["starts"] = list(example["answers"]["answer_start"])
+            example["answers"] = list(example["answers"]["text"])
+    if "heads" in columns:
+        examples = [_basic_tree(example) for example in examples]
+    if limit and limit < len(examples):
+        examples = _shuffled(examples)[:limit]
+    return examples
+
+
+def _names(table: Any, column: str) -> list[Any]:
+    """Return a column with class labels as names."""
+    import datasets
+
+    feature = table.features[column]
+    values = table[column][:]
+    if isinstance(feature, datasets.ClassLabel):
+        return [feature.names[value] if value >= 0 else None for value in values]
+    inner = getattr(feature, "feature", None)
+    if isinstance(inner, datasets.ClassLabel):
+        return [[inner.names[value] for value in row] for row in values]
+    return values
+
+
+def _basic_tree(example: Example) -> Example:
+    """Keep the words of the basic tree: a multiword token or empty node has no head of its own."""
+    heads = example["heads"]
+    kept = [i for i, head in enumerate(heads) if head not in (None, "None", "_", "")]
+    return example | {
+        "words": [example["words"][i] for i in kept],
+        "heads": [int(heads[i]) for i in kept],
+        "relations": [example["relations"][i] for i in kept],
+    }
+
+
+def _shuffled(examples: list[Example]) -> list[Example]:
+    """Return the examples in an order that depends on their number alone."""
+    import numpy as np
+
+    order = np.random.default_rng(len(examples)).permutation(len(examples))
+    return [examples[i] for i in order]
+
+
+@lru_cache(maxsize=256)
+def fingerprint(root: Path | None, dataset: str, config: str) -> str:
+    """Return the pinned revision (hub), or a hash of the parquet files (mirror, world)."""
+    if root is None:
+        return tasks.REVISIONS.get(dataset, "unpinned")
+    hashed = hashlib.sha256()
+    for file in sorted((root / dataset / config).glob("*.parquet")):
+        hashed.update(file.name.encode())
+        hashed.update(file.read_bytes())
+    return hashed.hexdigest()[:16]

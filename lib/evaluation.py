@@ -1,0 +1,153 @@
+"""Run a trained head over examples and score what it says.
+
+One function, `evaluate`, for every kind with a head; `embed` makes what retrieval reads.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib import encoder as encoders
+from lib import features, scoring
+from lib.batches import Batches, Feature, for_evaluation
+from lib.corpora import Example
+from lib.heads import Head
+from lib.scoring import Scores
+from lib.tasks import Task
+
+LONGEST_ANSWER = 30
+
+
+def evaluate(
+    head: Head,
+    task: Task,
+    examples: Sequence[Example],
+    tokenizer: Any,
+    *,
+    length: int,
+    batch_tokens: int,
+    pair: str = "cross",
+) -> tuple[Scores, list[Any]]:
+    """Score a head on examples; return the scores and one prediction per example."""
+    made = features.make(task, examples, tokenizer, length, pair)
+    outputs = _run(head, made, tokenizer, batch_tokens)
+    if task.kind == "tagging":
+        tags = [["O"] * len(example["words"]) for example in examples]
+        for feature, output in zip(made, outputs, strict=True):
+            first = feature["first"]
+            named = [task.labels[i] for i in output[: len(feature["starts"])]]
+            tags[feature["example"]][first : first + len(named)] = named
+        return scoring.score_tagging([example["tags"] for example in examples], tags), tags
+    if task.kind == "parsing":
+        trees = _trees(examples, made, outputs)
+        scores = scoring.score_parsing(
+            [example["heads"] for example in examples],
+            [example["relations"] for example in examples],
+            [heads for heads, _ in trees],
+            [relations for _, relations in trees],
+        )
+        return scores, trees
+    if task.kind == "regression":
+        values = [5 * float(output) for output in outputs]
+        gold = [float(example["label"]) for example in examples]
+        return scoring.score_regression(gold, values), values
+    if task.kind == "classification":
+        names = [task.labels[int(output)] for output in outputs]
+        return scoring.score_classification([str(e["label"]) for e in examples], names), names
+    answers = _answers(examples, made, outputs)
+    gold_answers = [example["answers"] for example in examples]
+    return scoring.score_answers(gold_answers, answers, "en", rules="squad"), answers
+
+
+def _run(head: Head, made: list[Feature], tokenizer: Any, batch_tokens: int) -> list[Any]:
+    """Return one raw prediction per feature, in order, without its padding's influence."""
+    collate = partial(head.collate, pad_id=tokenizer.pad_token_id)
+    batches = for_evaluation(made, batch_tokens, collate)
+    outputs: list[Any] = [None] * len(made)
+    for indices, predictions in predict(head, batches):
+        for index, row in zip(indices, predictions, strict=True):
+            outputs[index] = row
+    return outputs
+
+
+def predict(head: torch.nn.Module, batches: Batches) -> Any:
+    """Yield the indices of each batch with the head's predictions as an array."""
+    device = next(head.parameters()).device
+    head.eval()
+    with torch.inference_mode():
+        for number, indices in enumerate(batches.plan):
+            batch = {key: value.to(device) for key, value in batches[number].items()}
+            predictions = head(**batch)["predictions"]
+            # numpy has no bfloat16
+            floating = predictions.is_floating_point()
+            yield indices, (predictions.float() if floating else predictions).cpu().numpy()
+
+
+def _trees(examples: Sequence[Example], made: list[Feature], outputs: list[Any]) -> list[Any]:
+    """Read heads and relations; the root of a later piece of a long sentence hangs on the first's.
+
+    Returns (heads, relations) per example, heads 1-based, 0 for the root.
+    """
+    trees = [([0] * len(e["words"]), ["dep"] * len(e["words"])) for e in examples]
+    for feature, output in zip(made, outputs, strict=True):
+        heads, relations = trees[feature["example"]]
+        first = feature["first"]
+        for i in range(len(feature["starts"])):
+            head, relation = int(output[i][0]), features.RELATIONS[int(output[i][1])]
+            heads[first + i] = head + first if head else 0
+            relations[first + i] = relation
+            if head == 0 and first > 0:
+                heads[first + i] = heads[:first].index(0) + 1 if 0 in heads[:first] else first
+    return trees
+
+
+def _answers(examples: Sequence[Example], made: list[Feature], outputs: list[Any]) -> list[str]:
+    """Read the best span over all windows of a context; the empty answer is never chosen."""
+    best = [(-np.inf, "")] * len(examples)
+    for feature, output in zip(made, outputs, strict=True):
+        offsets = feature["offsets"]
+        inside = np.array([left >= 0 for left, _ in offsets])
+        starts, ends = output[: len(offsets), 0], output[: len(offsets), 1]
+        totals = np.where(
+            inside[:, None] & inside[None, :], starts[:, None] + ends[None, :], -np.inf
+        )
+        totals = np.where(_allowed(len(offsets)), totals, -np.inf)
+        first, last = np.unravel_index(int(np.argmax(totals)), totals.shape)
+        example = feature["example"]
+        if totals[first, last] > best[example][0]:
+            text = examples[example]["context"][offsets[first][0] : offsets[last][1]]
+            best[example] = (float(totals[first, last]), text.strip())
+    return [text for _, text in best]
+
+
+def _allowed(length: int) -> np.ndarray:
+    """Mark spans that run forward and are not too long: [length, length]."""
+    distance = np.arange(length)[None, :] - np.arange(length)[:, None]
+    return (distance >= 0) & (distance < LONGEST_ANSWER)
+
+
+def embed(
+    encoder: Any, texts: Sequence[str], tokenizer: Any, *, batch_tokens: int, pooling: str = "mean"
+) -> np.ndarray:
+    """Pool the hidden states of every layer: [layers + 1, sentences, width], float32.
+
+    Layer 0 is the embeddings. Only pooled vectors are kept, never hidden states.
+    """
+    made = features.sentences(texts, tokenizer, encoders.MAXIMUM_LENGTH)
+    collate = partial(Head.collate, pad_id=tokenizer.pad_token_id)
+    batches = for_evaluation(made, batch_tokens, collate)
+    device = next(encoder.parameters()).device
+    encoder.eval()
+    layers = encoder.config.num_hidden_layers + 1
+    vectors = np.zeros((layers, len(texts), encoder.config.hidden_size), dtype=np.float32)
+    with torch.inference_mode():
+        for number, indices in enumerate(batches.plan):
+            batch = {key: value.to(device) for key, value in batches[number].items()}
+            states = encoder(**batch, output_hidden_states=True).hidden_states
+            for layer, hidden in enumerate(states):
+                pooled = encoders.pool(hidden, batch["attention_mask"], pooling)
+                vectors[layer, indices] = pooled.float().cpu().numpy()
+    return vectors

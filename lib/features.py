@@ -1,0 +1,197 @@
+"""Turn examples into features: token ids, and labels as numbers.
+
+One function per kind; each returns a list of features. A feature remembers its example (`example`),
+so that a sentence split into pieces, or a context into windows, is put together again. Counts in
+equal counts out: nothing is dropped without a word.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lib.batches import Feature
+from lib.corpora import Example
+from lib.errors import InputError
+from lib.tasks import Task
+
+RELATIONS = tuple(
+    (
+        "acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep "
+        "det discourse dislocated expl fixed flat goeswith iobj list mark nmod nsubj "
+        "nummod obj obl orphan parataxis punct reparandum root vocative xcomp"
+    ).split()
+)
+
+
+def make(
+    task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str = "cross"
+) -> list[Feature]:
+    """Return the features of examples for a task, sequences of at most `length` subword tokens."""
+    if not examples:
+        return []
+    if task.kind in ("tagging", "parsing"):
+        return _words(task, examples, tokenizer, length)
+    if task.kind in ("regression", "classification"):
+        return _pairs(task, examples, tokenizer, length, pair)
+    if task.kind == "span":
+        return _spans(examples, tokenizer, length)
+    raise InputError(f"{task.name}: a {task.kind} task has no features of its own")
+
+
+def sentences(texts: Sequence[str], tokenizer: Any, length: int) -> list[Feature]:
+    """Return one feature per sentence, for retrieval."""
+    encoded = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
+    return [{"example": i, "input_ids": [ids]} for i, ids in enumerate(encoded)]
+
+
+def split_words(
+    words: Sequence[Sequence[str]], tokenizer: Any, length: int
+) -> list[tuple[int, int, list[list[int]]]]:
+    """Split sentences into pieces that fit: (sentence, first word, subword ids of each word).
+
+    A word without any subword (zero-width characters, say) becomes the unknown token, so that every
+    word keeps its label; a word longer than a whole piece is cut to it.
+    """
+    encoded = tokenizer(
+        [list(sentence) or [""] for sentence in words],
+        is_split_into_words=True,
+        add_special_tokens=False,
+    )
+    pieces = []
+    for number, sentence in enumerate(words):
+        subwords: list[list[int]] = [[] for _ in sentence]
+        for token, word in zip(encoded["input_ids"][number], encoded.word_ids(number), strict=True):
+            if word is not None and sentence:
+                subwords[word].append(token)
+        subwords = [ids[: length - 2] or [tokenizer.unk_token_id] for ids in subwords]
+        first, filled = 0, 0
+        current: list[list[int]] = []
+        for position, ids in enumerate(subwords):
+            if current and filled + len(ids) > length - 2:
+                pieces.append((number, first, current))
+                first, filled, current = position, 0, []
+            current.append(ids)
+            filled += len(ids)
+        if current:
+            pieces.append((number, first, current))
+    return pieces
+
+
+def _words(task: Task, examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
+    features = []
+    index = {label: i for i, label in enumerate(task.labels or RELATIONS)}
+    for number, first, subwords in split_words([e["words"] for e in examples], tokenizer, length):
+        example = examples[number]
+        last = first + len(subwords)
+        sizes = [len(ids) for ids in subwords]
+        starts = np.concatenate([[1], 1 + np.cumsum(sizes)[:-1]]).tolist()
+        feature: Feature = {
+            "example": number,
+            "first": first,
+            "input_ids": [
+                [
+                    tokenizer.cls_token_id,
+                    *(i for ids in subwords for i in ids),
+                    tokenizer.sep_token_id,
+                ]
+            ],
+            "starts": starts,
+            "sizes": sizes,
+        }
+        if task.kind == "tagging":
+            feature["labels"] = [_label(task, index, tag) for tag in example["tags"][first:last]]
+        else:
+            # A head outside the piece cannot be learned from it: -100 leaves the arc out.
+            heads = [
+                head if head == 0 else head - first if first < head <= last else -100
+                for head in example["heads"][first:last]
+            ]
+            names = [name.split(":")[0] for name in example["relations"][first:last]]
+            feature["heads"] = heads
+            feature["labels"] = [index.get(name, index["dep"]) for name in names]
+        features.append(feature)
+    return features
+
+
+def _label(task: Task, index: dict[str, int], label: str) -> int:
+    if label not in index:
+        raise InputError(f"{task.name}: label {label!r} is not one of {', '.join(index)}")
+    return index[label]
+
+
+def _pairs(
+    task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str
+) -> list[Feature]:
+    first = [example["sentence1"] for example in examples]
+    second = [example["sentence2"] for example in examples]
+    if pair == "bi":
+        sides = [
+            tokenizer(side, truncation=True, max_length=length)["input_ids"]
+            for side in (first, second)
+        ]
+        sequences = [list(both) for both in zip(*sides, strict=True)]
+    else:
+        joined = tokenizer(first, second, truncation="longest_first", max_length=length)
+        sequences = [[ids] for ids in joined["input_ids"]]
+    index = {label: i for i, label in enumerate(task.labels)}
+    return [
+        {
+            "example": number,
+            "input_ids": sequences[number],
+            "labels": float(example["label"]) / 5
+            if task.kind == "regression"
+            else _label(task, index, str(example["label"])),
+        }
+        for number, example in enumerate(examples)
+    ]
+
+
+def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
+    """Cut each context into overlapping windows; label the answer's first and last token.
+
+    A window without the whole answer is labelled with position 0, the start token.
+    """
+    questions = [" ".join(example["question"].split()) for example in examples]
+    encoded = tokenizer(
+        questions,
+        [example["context"] for example in examples],
+        truncation="only_second",
+        max_length=length,
+        stride=length // 4,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    features = []
+    for window, number in enumerate(encoded["overflow_to_sample_mapping"]):
+        example = examples[number]
+        inside = [which == 1 for which in encoded.sequence_ids(window)]
+        offsets = [
+            tuple(offset) if within else (-1, -1)
+            for offset, within in zip(encoded["offset_mapping"][window], inside, strict=True)
+        ]
+        first, last = _answer_tokens(example, offsets)
+        features.append(
+            {
+                "example": number,
+                "input_ids": [encoded["input_ids"][window]],
+                "offsets": offsets,
+                "labels": [first, last],
+            }
+        )
+    return features
+
+
+def _answer_tokens(example: Example, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    if not example["answers"]:
+        return 0, 0
+    begin = example["starts"][0]
+    end = begin + len(example["answers"][0])
+    if example["context"][begin:end] != example["answers"][0]:
+        raise InputError(
+            f"question {example.get('identifier', example['id'])}: the context holds "
+            f"{example['context'][begin:end]!r} at {begin}, not {example['answers'][0]!r}"
+        )
+    touched = [i for i, (left, right) in enumerate(offsets) if left < end and right > begin]
+    covered = touched and offsets[touched[0]][0] <= begin and offsets[touched[-1]][1] >= end
+    return (touched[0], touched[-1]) if covered else (0, 0)

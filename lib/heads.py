@@ -1,0 +1,273 @@
+"""Put a task-specific head on the encoder: one class per kind, fresh for every task.
+
+`forward` takes a padded batch and returns `loss` (a mean over the batch's items: words, pairs,
+windows, masked tokens) and `predictions`, arrays that `lib.evaluation` reads.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lib import encoder as encoders
+from lib.batches import Feature, pad, pad_sequences
+from lib.features import RELATIONS
+from lib.tasks import Task
+
+Output = dict[str, torch.Tensor]
+IGNORED = -100
+
+
+class Head(nn.Module):
+    """Hold an encoder and what a kind adds to it."""
+
+    def __init__(self, encoder: Any, outputs: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        configuration = encoder.config
+        self.dropout = nn.Dropout(getattr(configuration, "hidden_dropout_prob", 0.1))
+        self.output = nn.Linear(configuration.hidden_size, outputs)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the last hidden states [n, length, width], with dropout."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return self.dropout(states.last_hidden_state)
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Pad one sequence per feature."""
+        return pad_sequences([feature["input_ids"][0] for feature in features], pad_id)
+
+
+class Tagger(Head):
+    """Classify each word by its first subword."""
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Add `starts` and `labels`, both [n, words]."""
+        return Head.collate(features, pad_id) | {
+            "starts": pad([feature["starts"] for feature in features], 0, torch.long),
+            "labels": pad([feature["labels"] for feature in features], IGNORED, torch.long),
+        }
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        starts: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Output:
+        """Return predictions [n, words]: label numbers."""
+        hidden = self.hidden(input_ids, attention_mask)
+        words = hidden.gather(1, starts.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        logits = self.output(words)
+        loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return {"loss": loss, "predictions": logits.argmax(-1)}
+
+
+class Parser(Head):
+    """Score arcs and relations by one biaffine each, straight on the encoder's output.
+
+    Glavaš & Vulić 2021 (arXiv 2008.06788), section 2.1: a word is the mean of its subwords, the
+    root is the start token, heads are decoded greedily. Relations are scored for the gold head in
+    training and for the predicted head in evaluation.
+    """
+
+    def __init__(self, encoder: Any) -> None:
+        width = encoder.config.hidden_size
+        super().__init__(encoder, len(RELATIONS))
+        self.arcs = nn.Linear(width, width)
+        self.relations = nn.Parameter(torch.zeros(len(RELATIONS), width, width))
+        self.head_output = nn.Linear(width, len(RELATIONS), bias=False)
+        for weight in (self.arcs.weight, self.relations, self.head_output.weight):
+            nn.init.normal_(weight, std=0.02)
+        nn.init.zeros_(self.arcs.bias)
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Add `words` [n, length] (0: none), `heads` and `labels`, both [n, words]."""
+        words = [
+            [0, *(i + 1 for i, size in enumerate(feature["sizes"]) for _ in range(size)), 0]
+            for feature in features
+        ]
+        return Head.collate(features, pad_id) | {
+            "words": pad(words, 0, torch.long),
+            "heads": pad([feature["heads"] for feature in features], IGNORED, torch.long),
+            "labels": pad([feature["labels"] for feature in features], IGNORED, torch.long),
+        }
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        words: torch.Tensor,
+        heads: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Output:
+        """Return predictions [n, words, 2]: head (0: root) and relation number."""
+        hidden = self.hidden(input_ids, attention_mask)
+        nodes = self._nodes(hidden, words, heads.shape[1])
+        dependents = nodes[:, 1:]
+        arcs = self.arcs(dependents) @ nodes.transpose(1, 2)
+        arcs = arcs.masked_fill(self._impossible(words, heads.shape[1]), -1e4)
+        arc_loss = functional.cross_entropy(arcs.flatten(0, 1), heads.flatten())
+        chosen = arcs.argmax(-1)
+        # The loss reads the relation of the gold arc; evaluation reads that of the chosen one.
+        gold = self._relations(dependents, nodes, torch.where(heads != IGNORED, heads, chosen))
+        relation_labels = labels.masked_fill(heads == IGNORED, IGNORED)
+        relation_loss = functional.cross_entropy(gold.flatten(0, 1), relation_labels.flatten())
+        relations = gold if self.training else self._relations(dependents, nodes, chosen)
+        predictions = torch.stack([chosen, relations.argmax(-1)], dim=-1)
+        return {"loss": arc_loss + relation_loss, "predictions": predictions}
+
+    @staticmethod
+    def _impossible(words: torch.Tensor, number: int) -> torch.Tensor:
+        """Mark arcs to padding and from a word to itself: [n, words, 1 + words]."""
+        nodes = torch.arange(number + 1, device=words.device)
+        padding = nodes[None, None, :] > words.amax(1)[:, None, None]
+        return padding | (nodes[None, None, :] == nodes[None, 1:, None])
+
+    @staticmethod
+    def _nodes(hidden: torch.Tensor, words: torch.Tensor, number: int) -> torch.Tensor:
+        """Average subwords into words, after node 0, the root: [n, 1 + words, width]."""
+        sums = hidden.new_zeros(hidden.shape[0], number + 1, hidden.shape[2])
+        counts = hidden.new_zeros(hidden.shape[0], number + 1)
+        index = words.unsqueeze(-1).expand_as(hidden)
+        sums = sums.scatter_add(1, index, hidden)
+        counts = counts.scatter_add(1, words, torch.ones_like(words, dtype=hidden.dtype))
+        nodes = sums / counts.clamp(min=1).unsqueeze(-1)
+        return torch.cat([hidden[:, :1], nodes[:, 1:]], dim=1)
+
+    def _relations(
+        self, dependents: torch.Tensor, nodes: torch.Tensor, governor: torch.Tensor
+    ) -> torch.Tensor:
+        heads = nodes.gather(1, governor.unsqueeze(-1).expand(-1, -1, nodes.shape[-1]))
+        biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
+        return biaffine + self.output(dependents) + self.head_output(heads)
+
+
+class PairClassifier(Head):
+    """Classify a pooled sentence pair that one encoder reads together (`cross`)."""
+
+    def __init__(self, encoder: Any, outputs: int, pooling: str) -> None:
+        super().__init__(encoder, outputs)
+        self.pooling = pooling
+
+    def pooled(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return one vector per sequence: [n, width]."""
+        return encoders.pool(self.hidden(input_ids, attention_mask), attention_mask, self.pooling)
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Add `labels` [n]."""
+        labels = torch.tensor([feature["labels"] for feature in features])
+        return Head.collate(features, pad_id) | {"labels": labels}
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> Output:
+        """Return predictions [n]: label numbers."""
+        logits = self.output(self.pooled(input_ids, attention_mask))
+        return {
+            "loss": functional.cross_entropy(logits, labels),
+            "predictions": logits.argmax(-1),
+        }
+
+
+class PairRegressor(PairClassifier):
+    """Score a sentence pair that one encoder reads together (`cross`), by squared error."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> Output:
+        """Return predictions [n], on the labels' scale of 0 to 1."""
+        scores = self.output(self.pooled(input_ids, attention_mask)).squeeze(-1)
+        return {"loss": functional.mse_loss(scores, labels), "predictions": scores}
+
+
+class BiEncoder(PairClassifier):
+    """Score a sentence pair by the cosine of two pooled vectors (`bi`), by squared error.
+
+    Reimers & Gurevych 2019 (arXiv 1908.10084), section 3.
+    """
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Stack first and second sentences: [2n, length]."""
+        sequences = [feature["input_ids"][side] for side in (0, 1) for feature in features]
+        labels = torch.tensor([feature["labels"] for feature in features])
+        return pad_sequences(sequences, pad_id) | {"labels": labels}
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> Output:
+        """Return predictions [n]: cosines."""
+        first, second = self.pooled(input_ids, attention_mask).chunk(2)
+        scores = functional.cosine_similarity(first, second)
+        return {"loss": functional.mse_loss(scores, labels), "predictions": scores}
+
+
+class SpanFinder(Head):
+    """Score each context token as the start and the end of the answer."""
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Add `labels` [n, 2] and `context` [n, length], true where an answer may stand."""
+        inside = [[int(left >= 0) for left, _ in feature["offsets"]] for feature in features]
+        return Head.collate(features, pad_id) | {
+            "context": pad(inside, 0, torch.bool),
+            "labels": torch.tensor([feature["labels"] for feature in features]),
+        }
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        context: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Output:
+        """Return predictions [n, length, 2]: logits of start and end."""
+        logits = self.output(self.hidden(input_ids, attention_mask)).float()
+        allowed = context.clone()
+        allowed[:, 0] = True
+        logits = logits.masked_fill(~allowed.unsqueeze(-1), -1e4)
+        return {"loss": functional.cross_entropy(logits, labels), "predictions": logits}
+
+
+class MaskedLanguageModel(nn.Module):
+    """Predict masked tokens; logits are made at masked positions only."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        chosen: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Output:
+        """Return predictions [masked]: token ids."""
+        states = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask)
+        logits = encoders.mlm_logits(self.model, states.last_hidden_state[chosen])
+        return {
+            "loss": functional.cross_entropy(logits.float(), labels),
+            "predictions": logits.argmax(-1),
+        }
+
+
+def make(task: Task, encoder: Any, pair: str = "cross", pooling: str = "mean") -> Head:
+    """Return a fresh head of the task's kind on an encoder."""
+    builders: dict[str, Callable[[], Head]] = {
+        "tagging": lambda: Tagger(encoder, len(task.labels)),
+        "parsing": lambda: Parser(encoder),
+        "classification": lambda: PairClassifier(encoder, len(task.labels), pooling),
+        "regression": lambda: (BiEncoder if pair == "bi" else PairRegressor)(encoder, 1, pooling),
+        "span": lambda: SpanFinder(encoder, 2),
+    }
+    return builders[task.kind]()

@@ -1,0 +1,39 @@
+"""Know where everything lies; no other module names a folder."""
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOKS = REPOSITORY / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+LANGUAGES = REPOSITORY / "data" / "languages.csv"
+
+
+def _root(variable: str, default: Path) -> Path:
+    """Read a folder from the environment, so that tests and clusters can put it elsewhere."""
+    return Path(os.environ.get(variable) or default).expanduser().resolve()
+
+
+def results(profile: str) -> Path:
+    """Return the result store of a profile (`RESULTS_ROOT`, else `results/`)."""
+    return _root("RESULTS_ROOT", REPOSITORY / "results") / profile
+
+
+def figures(profile: str) -> Path:
+    """Return the figures folder of a profile (`FIGURES_ROOT`, else `figures/`)."""
+    return _root("FIGURES_ROOT", REPOSITORY / "figures") / profile
+
+
+def worlds() -> Path:
+    """Return the folder that holds the artificial worlds (`WORLDS_ROOT`, else `data/world/`)."""
+    return _root("WORLDS_ROOT", REPOSITORY / "data" / "world")
+
+
+def mirror() -> Path | None:
+    """Return the folder that stands in for the hub (`DATA_ROOT`), or None to read from the hub."""
+    return _root("DATA_ROOT", REPOSITORY) if os.environ.get("DATA_ROOT") else None
+
+
+def profile_file(name: str) -> Path:
+    """Return the file of a profile, given by its bare name or by the path of a YAML file."""
+    return Path(name) if name.endswith(".yaml") else PROFILES / f"{name}.yaml"

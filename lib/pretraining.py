@@ -1,0 +1,208 @@
+"""Phase 1: a tokenizer and an encoder trained from scratch by MLM, or an existing one."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib import corpora, profile, tasks
+from lib.errors import InputError
+from lib.profile import Profile
+from lib.results import Cell, Run, finish, read
+
+HELD_OUT_EVERY = 50
+HELD_OUT_BLOCKS = 64
+TOKENIZER_CHARACTERS = 400_000
+
+
+def cell(settings: Profile, encoder_seed: int) -> Cell:
+    """Name the cell of an encoder."""
+    return Cell(settings.name, "pretrain", encoder_seed)
+
+
+def parameters(settings: Profile, encoder_seed: int) -> dict[str, Any]:
+    """Return all that an encoder depends on."""
+    return {
+        "data": profile.origin(settings),
+        "encoder": settings.encoder.model_dump(),
+        "pretraining": settings.pretraining.model_dump(),
+        "languages": settings.languages,
+        "encoder_seed": encoder_seed,
+        "threads": settings.workflow.threads,
+    }
+
+
+def run(settings: Profile, encoder_seed: int) -> Run:
+    """Train the encoder of a seed, or take the existing one; skip what is finished.
+
+    A killed run goes on from its last checkpoint. Raises InputError for an encoder that cannot be
+    loaded or a language without text.
+    """
+    here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
+    if encoder_seed not in settings.seeds.values():
+        raise InputError(f"seed: {encoder_seed} is no encoder seed of profile {settings.name!r}: "
+                         f"expected one of {sorted(set(settings.seeds.values()))}")  # fmt: skip
+    done = read(here, wanted)
+    if done:
+        return done
+    from lib import encoder, training
+
+    started = time.perf_counter()
+    training.use_threads(settings.workflow.threads)
+    budget = settings.pretraining
+    if settings.encoder.path and not budget.tokens:
+        path, revision = settings.encoder.path, settings.encoder.revision
+        encoder.load_tokenizer(path, revision)
+        size = sum(p.numel() for p in encoder.load(path, revision).parameters())
+        return finish(here, wanted, {"encoder": path, "parameters_number": size}, started=started)
+
+    texts = {code: _text(settings, code) for code in settings.languages}
+    if settings.encoder.path:
+        tokenizer = encoder.load_tokenizer(settings.encoder.path, settings.encoder.revision)
+        model = encoder.load_for_mlm(settings.encoder.path, settings.encoder.revision)
+    else:
+        sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
+        tokenizer = encoder.train_tokenizer(sample, settings.encoder.vocabulary_size)
+        training.set_seed(encoder_seed)
+        model = encoder.new(settings.encoder, len(tokenizer))
+    log, facts, scores = _train(settings, encoder_seed, texts, tokenizer, model, here)
+    encoder.save(model, tokenizer, here.work / "encoder")
+    facts |= {
+        "log": log,
+        "parameters_number": sum(p.numel() for p in model.parameters()),
+        "vocabulary": len(tokenizer),
+        "data": _fingerprints(settings),
+    }
+    return finish(here, wanted, facts, started=started, scores=scores)
+
+
+def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
+    """Return folder or hub id, and revision, of a seed's encoder; make it where it is missing."""
+    done = run(settings, encoder_seed)
+    if settings.encoder.path and not settings.pretraining.tokens:
+        return settings.encoder.path, settings.encoder.revision
+    return str(done.cell.folder / "encoder"), ""
+
+
+def _text(settings: Profile, code: str) -> list[str]:
+    lines = [e["text"] for e in corpora.load(settings, tasks.TEXT, code) if e["text"].strip()]
+    lines = _head(lines, settings.pretraining.text_characters)
+    if not lines:
+        raise InputError(f"multilingual-text {code}: no line of text; expected some")
+    return lines
+
+
+def _head(lines: list[str], characters: int) -> list[str]:
+    """Keep an even sample of lines of about so many characters (0: all)."""
+    total = sum(map(len, lines))
+    if not characters or total <= characters:
+        return lines
+    step = total / characters
+    return [lines[int(i * step)] for i in range(int(len(lines) / step))]
+
+
+def _train(
+    settings: Profile,
+    seed: int,
+    texts: dict[str, list[str]],
+    tokenizer: Any,
+    model: Any,
+    here: Cell,
+) -> tuple[list[dict[str, float]], dict[str, Any], pd.DataFrame]:
+    """Train by MLM; return the log, the counts and the masked accuracy per language."""
+    from lib import batches, heads, training
+
+    budget, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
+    blocks, held_out = {}, {}
+    for code, lines in texts.items():
+        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
+        kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
+        blocks[code] = batches.cut_blocks(kept, budget.block_tokens, special)
+        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], budget.block_tokens, special)
+        held_out[code] = rest[:HELD_OUT_BLOCKS]
+    per_batch = max(1, budget.batch_tokens // budget.block_tokens)
+    updates = max(1, budget.tokens // (per_batch * budget.block_tokens))
+    sizes = {code: len(of_language) for code, of_language in blocks.items()}
+    plan = sample_blocks(sizes, budget.language_exponent, updates, per_batch, seed)
+    import torch
+
+    every = torch.cat(list(blocks.values()))
+    data = batches.MaskedBlocks(
+        every, plan, special, len(tokenizer), budget.masking_probability, seed
+    )
+    log = training.train(
+        heads.MaskedLanguageModel(model),
+        data,
+        here.work,
+        learning_rate=budget.learning_rate,
+        warmup_ratio=budget.warmup_ratio,
+        weight_decay=budget.weight_decay,
+        seed=seed,
+        what=f"pretrain seed {seed}",
+        checkpoint_updates=budget.checkpoint_updates,
+    )
+    seen = np.unique([i for batch in plan for i in batch], return_counts=True)[1]
+    facts = {
+        "tokens": updates * per_batch * budget.block_tokens,
+        "updates": updates,
+        "text_tokens": {code: n * (budget.block_tokens - 1) for code, n in sizes.items()},
+        "passes": round(float(seen.mean()), 2),
+    }
+    rows = [
+        {"language": code, "metric": "masked_accuracy", "value": value, "n": n, "split": "held-out"}
+        for code, (value, n) in _accuracy(model, held_out, special, len(tokenizer)).items()
+    ]
+    return log, facts, pd.DataFrame(rows)
+
+
+def sample_blocks(
+    sizes: dict[str, int], exponent: float, updates: int, per_batch: int, seed: int
+) -> list[list[int]]:
+    """Draw the blocks of each batch: a language by q_i ∝ p_i^α, then its blocks in turn, shuffled.
+
+    Blocks are numbered through the languages in order. Returns `updates` lists of `per_batch`.
+    """
+    rng = np.random.default_rng(seed)
+    counts = np.array(list(sizes.values()), dtype=float)
+    shares = (counts / counts.sum()) ** exponent
+    drawn = rng.choice(len(counts), size=updates * per_batch, p=shares / shares.sum())
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(int)
+    order = np.empty(len(drawn), dtype=int)
+    for language, size in enumerate(counts.astype(int)):
+        places = np.flatnonzero(drawn == language)
+        rounds = [rng.permutation(size) for _ in range(len(places) // size + 1)]
+        order[places] = starts[language] + np.concatenate(rounds)[: len(places)]
+    return order.reshape(updates, per_batch).tolist()
+
+
+def _accuracy(
+    model: Any, held_out: dict[str, Any], special: Any, vocabulary: int
+) -> dict[str, tuple[float, int]]:
+    """Return the share of masked tokens predicted right, and their number, per language."""
+    import torch
+
+    from lib import batches, heads
+
+    head = heads.MaskedLanguageModel(model).eval()
+    device = next(model.parameters()).device
+    found = {}
+    for code, blocks in held_out.items():
+        plan = [list(range(i, min(i + 16, len(blocks)))) for i in range(0, len(blocks), 16)]
+        right = total = 0
+        data = batches.MaskedBlocks(blocks, plan, special, vocabulary, 0.15, seed=0)
+        with torch.inference_mode():
+            for number in range(len(data)):
+                batch = {key: value.to(device) for key, value in data[number].items()}
+                right += int((head(**batch)["predictions"] == batch["labels"]).sum())
+                total += len(batch["labels"])
+        found[code] = (right / max(total, 1), total)
+    return found
+
+
+def _fingerprints(settings: Profile) -> dict[str, str]:
+    root = corpora.prepare(settings)
+    return {
+        f"{tasks.TEXT.dataset}/{code}": corpora.fingerprint(root, tasks.TEXT.dataset, code)
+        for code in settings.languages
+    }

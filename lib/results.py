@@ -1,0 +1,208 @@
+"""Keep results: one folder per cell of the grid, complete once its `run.json` stands.
+
+`<results>/<profile>/<phase>/<condition>/<target>/seed=<n>/`. `run.json` is written last; work in
+progress lies in `.work/`. A cell with other parameters is an error that names the differing key,
+never a silent skip and never a silent overwrite.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib import paths
+from lib.errors import InputError
+from lib.profile import digest
+
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "numpy", "pandas")
+SCORES = ["condition", "target", "language", "metric", "value", "n", "seed", "encoder_seed",
+          "split", "layer", "reported"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Name one cell of the grid; phase 1 has no condition, phase 2 no target."""
+
+    profile: str
+    phase: str
+    seed: int
+    condition: str = ""
+    target: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the cell's path below the profile's results."""
+        parts = (self.phase, self.condition, self.target, f"seed={self.seed}")
+        return "/".join(part for part in parts if part)
+
+    @property
+    def folder(self) -> Path:
+        """Return where the finished cell lies."""
+        return paths.results(self.profile) / self.key
+
+    @property
+    def work(self) -> Path:
+        """Return where the cell is being made."""
+        return paths.results(self.profile) / ".work" / self.key
+
+    @property
+    def run_file(self) -> Path:
+        """Return the file that marks the cell as complete."""
+        return self.folder / "run.json"
+
+
+@dataclass
+class Run:
+    """Hold a finished cell: its `run.json`, and its tables on demand."""
+
+    cell: Cell
+    facts: dict[str, Any]
+    fresh: bool = field(default=False)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Return the scores: one row per language, metric and layer."""
+        return pd.read_parquet(self.cell.folder / "scores.parquet")
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Return the training log: step, loss, learning rate."""
+        return pd.DataFrame(self.facts.get("log", []))
+
+    @property
+    def samples(self) -> list[Any]:
+        """Return a few predictions to look at."""
+        return self.facts.get("samples", [])
+
+    def summary(self) -> str:
+        """Say in a line what this cell is and what it took."""
+        state = "made now" if self.fresh else "was there already"
+        facts = self.facts
+        return (
+            f"{self.cell.key}: {state}; {facts['seconds']:.0f} s on {facts['device']}, "
+            f"{facts.get('tokens', 0):,} tokens in {facts.get('updates', 0):,} updates"
+        )
+
+
+def read(cell: Cell, parameters: dict[str, Any]) -> Run | None:
+    """Return the finished cell, or None where it is yet to be made.
+
+    Raises InputError where the cell was made with other parameters, naming the first that differs,
+    or where its `run.json` cannot be read.
+    """
+    if not cell.run_file.is_file():
+        return None
+    try:
+        facts = json.loads(cell.run_file.read_text(encoding="utf-8"))
+        stored = facts["parameters"]
+    except (ValueError, KeyError):
+        raise InputError(f"{cell.run_file}: not a run's record; delete {cell.folder}") from None
+    if facts["parameters_hash"] != digest(parameters):
+        before, now = _flat(stored), _flat(parameters)
+        key = next((k for k in sorted(before | now) if before.get(k) != now.get(k)), "hash")
+        raise InputError(
+            f"{cell.run_file}: made with {key} = {before.get(key)!r}, asked for {now.get(key)!r}: "
+            f"rename the profile, or delete this folder to compute it anew"
+        )
+    return Run(cell, facts)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def finish(
+    cell: Cell,
+    parameters: dict[str, Any],
+    facts: dict[str, Any],
+    *,
+    started: float,
+    scores: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
+) -> Run:
+    """Write a cell's tables, move its `encoder/` in, write `run.json` last; clear its work folder.
+
+    `started` is `time.perf_counter()` at the cell's start.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("scores", scores), ("predictions", predictions)):
+        if table is not None:
+            part = cell.folder / f".{name}.parquet"
+            table.to_parquet(part, index=False)
+            part.replace(cell.folder / f"{name}.parquet")
+    made = cell.work / "encoder"
+    if made.is_dir():
+        shutil.rmtree(cell.folder / "encoder", ignore_errors=True)
+        made.rename(cell.folder / "encoder")
+    record = {
+        "cell": cell.key,
+        "parameters": parameters,
+        "parameters_hash": digest(parameters),
+        "seconds": round(time.perf_counter() - started, 2),
+        **facts,
+        **provenance(),
+    }
+    part = cell.folder / ".run.json"
+    part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, cell.run_file)
+    for leftover in cell.work.glob("checkpoint-*"):
+        shutil.rmtree(leftover)
+    return Run(cell, record, fresh=True)
+
+
+def provenance() -> dict[str, Any]:
+    """Record what a result was made with: commit, packages, device, peak memory in MiB."""
+    import resource
+
+    import torch
+
+    cuda = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    )  # fmt: skip
+    return {
+        "commit": _commit(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else f"CPU ({torch.get_num_threads()} threads)",
+        "peak_memory_mib": round(peak),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _commit() -> str:
+    """Return the git commit, marked where the tree differs from it; empty outside a checkout."""
+    command = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def collect(profile: str) -> pd.DataFrame:
+    """Return the one tidy table of a profile's transfer scores, one row per score.
+
+    Columns: condition, target, language, metric, value, n, seed, encoder_seed, split, layer (only
+    retrieval has it), reported (the metric and layer that the study reports).
+    Raises InputError where nothing is finished.
+    """
+    folder = paths.results(profile) / "transfer"
+    files = sorted(folder.glob("*/*/seed=*/scores.parquet"))
+    finished = [file for file in files if (file.parent / "run.json").is_file()]
+    if not finished:
+        raise InputError(f"{folder}: no finished cell; run `make figures PROFILE={profile}` first")
+    return pd.concat([pd.read_parquet(file) for file in finished], ignore_index=True)[SCORES]

@@ -1,0 +1,240 @@
+"""List every task as one row: adding a task is adding a row.
+
+`{code}`, `{iso3}` and `{name}` in a configuration stand for the language (`data/languages.csv`).
+`commul/universal_dependencies` takes a UD release as its revision (2.5, the release of XTREME).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lib.errors import InputError
+
+Kind = Literal["parsing", "tagging", "regression", "classification", "span", "retrieval", "mlm"]
+KINDS_WITH_PAIRS: tuple[Kind, ...] = ("regression", "classification")
+
+UPOS = tuple(
+    "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
+)
+ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+INFERENCE = ("entailment", "neutral", "contradiction")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Say where examples lie on the hub, and which of its columns are ours.
+
+    `columns` maps our name to the hub's. `language_column` filters a configuration that mixes
+    languages; `identifier_prefix` does so where only the id tells the language.
+    """
+
+    dataset: str
+    config: str
+    split: str
+    columns: dict[str, str] = field(default_factory=dict, hash=False)
+    language_column: str = ""
+    identifier_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Describe one task; `published_size` is the number of examples of a full training load.
+
+    `reported` is the metric a study reports. `languages` is XTREME's own list for a target
+    (evaluate.py, XTREME_TASK2LANGS); a profile takes what it has of it.
+    """
+
+    name: str
+    family: Literal["syntactic", "semantic similarity", "inference", "question answering", "text"]
+    kind: Kind
+    train: tuple[str, ...]
+    validation: Source | None
+    evaluation: Source | None
+    reported: str
+    licence: str
+    labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    published_size: int = 0
+    is_target: bool = False
+
+
+_TAGS = {"words": "tokens", "tags": "pos_tags"}
+_NAMES = {"words": "tokens", "tags": "ner_tags"}
+_PAIR = {"sentence1": "sentence1", "sentence2": "sentence2", "label": "label"}
+_PREMISE = {"sentence1": "premise", "sentence2": "hypothesis", "label": "label"}
+_XNLI = {"sentence1": "sentence1", "sentence2": "sentence2", "label": "gold_label"}
+_TREE = {"words": "tokens", "heads": "head", "relations": "deprel"}
+_QA = {"identifier": "id", "context": "context", "question": "question", "answers": "answers"}
+_XTREME = "google/xtreme"
+_UD = "commul/universal_dependencies"
+
+# Training data by name, so that a profile can say what it trains on where the usual set is missing.
+TRAINING: dict[str, Source] = {
+    "ewt": Source(_UD, "en_ewt", "train", _TREE),
+    "stsb": Source("nyu-mll/glue", "stsb", "train", _PAIR),
+    "udpos_en": Source(_XTREME, "udpos.English", "train", _TAGS),
+    "panx_en": Source(_XTREME, "PAN-X.en", "train", _NAMES),
+    "pawsx_en": Source(_XTREME, "PAWS-X.en", "train", _PAIR),
+    "mnli": Source("nyu-mll/multi_nli", "default", "train", _PREMISE),
+    "snli_validation": Source("stanfordnlp/snli", "plain_text", "validation", _PREMISE),
+    "snli_test": Source("stanfordnlp/snli", "plain_text", "test", _PREMISE),
+    "mrpc": Source("nyu-mll/glue", "mrpc", "train", _PAIR),
+    "squad": Source("rajpurkar/squad", "plain_text", "train", _QA),
+    "squadshifts_wiki": Source("squadshifts", "new_wiki", "test", _QA),
+    "squadshifts_reddit": Source("squadshifts", "reddit", "test", _QA),
+    "tydiqa_en": Source(_XTREME, "tydiqa", "train", _QA, identifier_prefix="english"),
+}
+
+TEXT = Source("multilingual-text", "{code}", "train", {"text": "text"})
+
+_ROWS = (
+    Task(
+        name="ud_parsing",
+        family="syntactic",
+        kind="parsing",
+        train=("ewt",),
+        validation=Source(_UD, "en_ewt", "validation", _TREE),
+        evaluation=None,
+        reported="las",
+        licence="CC BY-SA 4.0",
+        published_size=12_543,
+    ),
+    Task(
+        name="stsb",
+        family="semantic similarity",
+        kind="regression",
+        train=("stsb",),
+        validation=Source("nyu-mll/glue", "stsb", "validation", _PAIR),
+        evaluation=None,
+        reported="pearson",
+        licence="per source, see GLUE",
+        published_size=5_749,
+    ),
+    Task(
+        name="mlm",
+        family="text",
+        kind="mlm",
+        train=(),
+        validation=None,
+        evaluation=None,
+        reported="accuracy",
+        licence="per source",
+    ),
+    Task(
+        name="udpos",
+        family="syntactic",
+        kind="tagging",
+        train=("udpos_en",),
+        validation=Source(_XTREME, "udpos.English", "validation", _TAGS),
+        evaluation=Source(_XTREME, "udpos.{name}", "test", _TAGS),
+        reported="f1",
+        licence="per treebank, CC BY-SA or CC BY-NC-SA",
+        labels=UPOS,
+        languages=tuple(
+            (
+                "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th "
+                "tl tr ur vi yo zh"
+            ).split()
+        ),
+        published_size=21_253,
+        is_target=True,
+    ),
+    Task(
+        name="panx",
+        family="text",
+        kind="tagging",
+        train=("panx_en",),
+        validation=Source(_XTREME, "PAN-X.en", "validation", _NAMES),
+        evaluation=Source(_XTREME, "PAN-X.{code}", "test", _NAMES),
+        reported="f1",
+        licence="CC BY-SA 3.0",
+        labels=ENTITIES,
+        languages=tuple(
+            (
+                "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru "
+                "ja ka ko th sw yo my zh kk tr et fi hu"
+            ).split()
+        ),
+        published_size=20_000,
+        is_target=True,
+    ),
+    Task(
+        name="xnli",
+        family="inference",
+        kind="classification",
+        train=("mnli",),
+        validation=Source(_XTREME, "XNLI", "validation", _XNLI, language_column="language"),
+        evaluation=Source(_XTREME, "XNLI", "test", _XNLI, language_column="language"),
+        reported="accuracy",
+        licence="CC BY-NC 4.0",
+        labels=INFERENCE,
+        languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
+        published_size=392_702,
+        is_target=True,
+    ),
+    Task(
+        name="pawsx",
+        family="semantic similarity",
+        kind="classification",
+        train=("pawsx_en",),
+        validation=Source(_XTREME, "PAWS-X.en", "validation", _PAIR),
+        evaluation=Source(_XTREME, "PAWS-X.{code}", "test", _PAIR),
+        reported="accuracy",
+        licence="free for any purpose, credit Google",
+        labels=("0", "1"),
+        languages=tuple(["de", "en", "es", "fr", "ja", "ko", "zh"]),
+        published_size=49_401,
+        is_target=True,
+    ),
+    Task(
+        name="xquad",
+        family="question answering",
+        kind="span",
+        train=("squad",),
+        validation=Source("rajpurkar/squad", "plain_text", "validation", _QA),
+        evaluation=Source(_XTREME, "XQuAD.{code}", "validation", _QA),
+        reported="score",
+        licence="CC BY-SA 4.0",
+        languages=tuple("en es de el ru tr ar vi th zh hi".split()),
+        published_size=87_599,
+        is_target=True,
+    ),
+    Task(
+        name="tatoeba",
+        family="text",
+        kind="retrieval",
+        train=(),
+        validation=None,
+        evaluation=Source(
+            _XTREME,
+            "tatoeba.{iso3}",
+            "validation",
+            {"source": "source_sentence", "target": "target_sentence"},
+        ),
+        reported="accuracy",
+        licence="CC BY 2.0 FR",
+        languages=tuple(
+            (
+                "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka "
+                "ko th sw zh kk tr et fi hu"
+            ).split()
+        ),
+        is_target=True,
+    ),
+)
+
+TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
+TARGETS = tuple(name for name, row in TASKS.items() if row.is_target)
+INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.is_target)
+
+# A hub revision for every id: what `load_dataset` reads does not change under our feet.
+REVISIONS: dict[str, str] = {}
+
+
+def get(name: str) -> Task:
+    """Return the row of a task.
+
+    Raises InputError for an unknown name.
+    """
+    if name not in TASKS:
+        raise InputError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
+    return TASKS[name]

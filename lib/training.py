@@ -1,0 +1,138 @@
+"""Train with Hugging Face's `Trainer`, configured: ready batches, resume, one log.
+
+Measured on two cores, the tricks matter and the loop does not; Trainer brings resume, mixed
+precision, several GPUs and logging.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from lib.errors import InputError
+
+
+class _ReadyBatches(Trainer):
+    """Feed batches in their planned order: one item of the dataset is one batch."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
+        return SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # The stock method refuses a plain module whose tensors are tied, as an MLM head's are.
+        folder = Path(output_dir or self.args.output_dir or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        assert self.model is not None
+        save_model(self.model, str(folder / "model.safetensors"))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        assert self.model is not None
+        load_model(self.model, str(Path(resume_from_checkpoint) / "model.safetensors"))
+
+
+class _StopOnBadLoss(TrainerCallback):
+    """End a training whose loss is not a number, before it is saved as a result."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if logs and not np.isfinite(logs.get("loss", 0.0)):
+            raise InputError(
+                f"loss is {logs['loss']} at update {state.global_step}: lower learning_rate "
+                f"(now {args.learning_rate:g})"
+            )
+
+
+class _Progress(TrainerCallback):
+    """Print one line now and then: bars flood a batch log."""
+
+    def __init__(self, what: str, seconds: float = 20.0) -> None:
+        self.what, self.seconds, self.last = what, seconds, time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs and time.monotonic() - self.last > self.seconds:
+            self.last = time.monotonic()
+            print(f"{self.what}: update {state.global_step}/{state.max_steps}, "
+                  f"loss {logs['loss']:.3f}", flush=True)  # fmt: skip
+
+
+def use_threads(threads: int) -> None:
+    """Fix the number of threads, without which sums on CPU are not bit-identical."""
+    torch.set_num_threads(threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def train(
+    model: torch.nn.Module,
+    batches: Dataset,
+    folder: Path,
+    *,
+    learning_rate: float,
+    warmup_ratio: float,
+    weight_decay: float,
+    seed: int,
+    what: str,
+    checkpoint_updates: int = 0,
+) -> list[dict[str, float]]:
+    """Train for one pass over ready batches; return the log: `step`, `loss`, `learning_rate`.
+
+    Linear warm-up and decay, AdamW, gradient norm clipped at 1. With `checkpoint_updates` a
+    checkpoint is left in `folder` every so many updates, and training goes on from the last one.
+    """
+    updates = len(batches)  # type: ignore[arg-type]
+    set_seed(seed)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=updates,
+        per_device_train_batch_size=1,
+        learning_rate=learning_rate,
+        warmup_steps=round(warmup_ratio * updates),
+        weight_decay=weight_decay,
+        lr_scheduler_type="linear",
+        optim="adamw_torch_fused",
+        max_grad_norm=1.0,
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        seed=seed,
+        logging_steps=max(1, updates // 50),
+        logging_nan_inf_filter=False,
+        save_strategy="steps" if checkpoint_updates else "no",
+        save_steps=checkpoint_updates or updates,
+        save_total_limit=1,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = _ReadyBatches(
+        model=model,
+        args=arguments,
+        train_dataset=batches,
+        data_collator=lambda items: items[0],
+        callbacks=[_StopOnBadLoss(), _Progress(what)],
+    )
+    trainer.remove_callback(_printer())
+    trainer.model_accepts_loss_kwargs = False
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if last:
+        print(f"{what}: goes on from {Path(last).name}", file=sys.stderr)
+    trainer.train(resume_from_checkpoint=last)
+    keys = ("step", "loss", "learning_rate")
+    return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
+
+
+def _printer() -> type[TrainerCallback]:
+    """Name the callback that prints every log row."""
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def device() -> torch.device:
+    """Return the device that training and evaluation use."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,233 @@
+"""Phase 3: fine-tune on the source language, evaluate zero-shot in every other."""
+
+import time
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from lib import corpora, intermediate, pretraining, tasks
+from lib.errors import InputError
+from lib.profile import Profile, Target
+from lib.results import Cell, Run, finish, read
+from lib.tasks import Task
+
+
+def targets_of(settings: Profile, target: str) -> list[str]:
+    """Return the targets that a name stands for: itself, or all of the profile (`all`)."""
+    if target == "all":
+        return list(settings.targets)
+    if target not in settings.targets:
+        expected = ", ".join(["all", *settings.targets])
+        raise InputError(f"target: unknown {target!r}: profile {settings.name!r} has {expected}")
+    return [target]
+
+
+def parameters(settings: Profile, condition: str, target: str, seed: int) -> dict[str, Any]:
+    """Return all that a score depends on, the earlier phases' parameters included."""
+    budget = settings.targets[target]
+    languages = settings.evaluated_languages(seed)
+    earlier = intermediate.parameters(settings, condition, seed)
+    if not intermediate.condition_of(settings, condition).task:
+        del earlier["intermediate"]
+    return earlier | {"target": budget.model_dump(), "name": target, "languages": languages}
+
+
+def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:
+    """Fine-tune and evaluate; `target` may be `all`. Skips what is finished.
+
+    Needs, and if missing makes, the earlier phases. Returns one run per target. For `all` a cell of
+    that name is written last, so that a workflow has one file to wait for.
+    """
+    names = targets_of(settings, target)
+    runs = [_run_one(settings, condition, name, seed) for name in names]
+    if target == "all":
+        together = Cell(settings.name, "transfer", seed, condition, "all")
+        wanted = {name: parameters(settings, condition, name, seed) for name in names}
+        if read(together, wanted) is None:
+            facts = {"cells": [done.cell.key for done in runs]}
+            finish(together, wanted, facts, started=time.perf_counter())
+    return runs
+
+
+def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
+    wanted = parameters(settings, condition, target, seed)
+    here = Cell(settings.name, "transfer", seed, condition, target)
+    done = read(here, wanted)
+    if done:
+        return done
+    how = intermediate.condition_of(settings, condition)
+    if how.task:
+        location = (str(intermediate.run(settings, condition, seed).cell.folder / "encoder"), "")
+    else:
+        location = pretraining.location(settings, settings.seeds[seed])
+    from lib import encoder, training
+
+    started = time.perf_counter()
+    training.use_threads(settings.workflow.threads)
+    training.set_seed(seed)
+    tokenizer = encoder.load_tokenizer(*location)
+    model = encoder.load(*location, random=how.random_encoder).to(training.device())
+    task, budget = tasks.get(target), settings.targets[target]
+    if task.kind == "retrieval":
+        rows, predictions, facts = _retrieve(settings, task, budget, model, tokenizer, seed)
+    else:
+        rows, predictions, facts = _fine_tune(settings, task, budget, model, tokenizer, seed, here)
+    scores = pd.DataFrame(rows).assign(
+        condition=condition, target=target, seed=seed, encoder_seed=settings.seeds[seed]
+    )
+    scores["layer"] = scores["layer"].astype("Int64")
+    return finish(
+        here, wanted, facts, started=started, scores=scores, predictions=pd.concat(predictions)
+    )
+
+
+def _languages(settings: Profile, task: Task, seed: int) -> list[str]:
+    """List the languages to evaluate: those of the profile that the task has."""
+    wanted = settings.evaluated_languages(seed)
+    if settings.world is not None:
+        return wanted
+    return [code for code in wanted if code in task.languages]
+
+
+def _evaluation(
+    settings: Profile, task: Task, budget: Target, seed: int
+) -> tuple[dict[str, list[corpora.Example]], list[str]]:
+    """Load what each language is evaluated on; say in a line which configurations are not there."""
+    source = corpora.evaluation_source(task, budget.split)
+    found, absent = {}, []
+    for code in _languages(settings, task, seed):
+        if task.kind == "retrieval" and code == settings.source_language:
+            continue
+        examples = corpora.load(settings, source, code, budget.evaluation_examples, required=False)
+        if examples:
+            found[code] = examples
+        else:
+            absent.append(code)
+    if absent:
+        print(f"{task.name}: {source.dataset} {source.config} {source.split} has no "
+              f"{', '.join(absent)}")  # fmt: skip
+    if not found:
+        raise InputError(f"{task.name}: no language of the profile has {source.dataset} "
+                         f"{source.config} {source.split}")  # fmt: skip
+    return found, absent
+
+
+def _fine_tune(
+    settings: Profile, task: Task, budget: Target, model: Any, tokenizer: Any, seed: int, here: Cell
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:  # fmt: skip
+    from lib import batches, evaluation, features, heads, training
+
+    names = budget.train or task.train
+    examples = corpora.load_training(settings, task, names, budget.train_examples)
+    sets, absent = _evaluation(settings, task, budget, seed)
+    made = features.make(task, examples, tokenizer, budget.max_sequence_length)
+    head = heads.make(task, model, pooling=budget.pooling).to(training.device())
+    lengths = [batches.number_of_tokens(feature) for feature in made]
+    data = batches.Batches(
+        made,
+        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, seed),
+        partial(head.collate, pad_id=tokenizer.pad_token_id),
+    )
+    log = training.train(
+        head,
+        data,
+        here.work,
+        learning_rate=budget.learning_rate,
+        warmup_ratio=budget.warmup_ratio,
+        weight_decay=budget.weight_decay,
+        seed=seed,
+        what=here.key,
+    )
+    split = corpora.evaluation_source(task, budget.split).split
+    jobs = [(code, split, found) for code, found in sets.items()]
+    # An evaluation on the validation split already holds the source language's.
+    if (
+        task.validation
+        and task.evaluation
+        and (split != "validation" or task.validation.dataset != task.evaluation.dataset)
+    ):
+        limit = budget.evaluation_examples
+        source = settings.source_language
+        development = corpora.load(settings, task.validation, source, limit, required=False)
+        jobs += [(source, "development", development)] if development else []
+    rows, predictions = [], []
+    for code, which, found in jobs:
+        scores, _ = evaluation.evaluate(
+            head,
+            task,
+            found,
+            tokenizer,
+            length=budget.max_sequence_length,
+            batch_tokens=4 * budget.batch_tokens,
+        )
+        rows += [
+            {
+                "language": code,
+                "metric": metric,
+                "value": value,
+                "n": scores.n,
+                "split": which,
+                "layer": None,
+                "reported": metric == task.reported and which != "development",
+            }
+            for metric, value in scores.values.items()
+        ]
+        if which != "development":
+            predictions.append(_per_example(code, found, scores.per_example))
+    facts = {
+        "tokens": data.tokens(),
+        "updates": len(data),
+        "examples": len(examples),
+        "epochs": round(sum(map(len, data.plan)) / len(made), 2),
+        "trained_on": list(names),
+        "not_found": absent,
+        "log": log,
+    }
+    return rows, predictions, facts
+
+
+def reported_layer(layers: int) -> int:
+    """Return the layer that retrieval reports: two thirds of the depth, fixed beforehand."""
+    return round(2 * layers / 3)
+
+
+def _retrieve(
+    settings: Profile, task: Task, budget: Target, model: Any, tokenizer: Any, seed: int
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:  # fmt: skip
+    """Find each sentence's translation by cosine, from every layer, without training."""
+    from lib import evaluation, retrieval, scoring
+
+    sets, absent = _evaluation(settings, task, budget, seed)
+    embed = partial(
+        evaluation.embed, model, tokenizer=tokenizer, batch_tokens=4 * budget.batch_tokens,
+        pooling=budget.pooling,
+    )  # fmt: skip
+    chosen = reported_layer(model.config.num_hidden_layers)
+    split = corpora.evaluation_source(task, budget.split).split
+    rows, predictions = [], []
+    for code, pairs in sets.items():
+        queries = embed([pair["source"] for pair in pairs])
+        candidates = embed([pair["target"] for pair in pairs])
+        for layer in range(len(queries)):
+            found = retrieval.nearest_neighbours(queries[layer], candidates[layer])
+            scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
+            rows.append(
+                {
+                    "language": code,
+                    "metric": task.reported,
+                    "value": scores.values[task.reported],
+                    "n": len(pairs),
+                    "split": split,
+                    "layer": layer,
+                    "reported": layer == chosen,
+                }
+            )
+            if layer == chosen:
+                predictions.append(_per_example(code, pairs, scores.per_example))
+    return rows, predictions, {"not_found": absent, "pooling": budget.pooling}
+
+
+def _per_example(code: str, examples: list[corpora.Example], values: Any) -> pd.DataFrame:
+    identifiers = [example["id"] for example in examples]
+    return pd.DataFrame({"language": code, "id": identifiers, "value": values})

@@ -1,0 +1,203 @@
+"""Entailment triples and paraphrase pairs whose labels cannot be read off one sentence."""
+
+from dataclasses import replace
+
+from lib.world import concepts
+from lib.world.grammar import paraphrased
+from lib.world.meaning import Entity, Event, Generator
+from lib.world.similarity import exchange_roles, reword, synonyms
+
+LABELS = ("entailment", "neutral", "contradiction")
+
+
+def triple(generator: Generator) -> tuple[Event, dict[str, Event]]:
+    """Draw one hypothesis with three premises, one per label.
+
+    As each hypothesis stands with every label, it says nothing about the label; all premises get
+    the same kind of additions, so that neither does their length.
+    """
+    if generator.chance(0.25):
+        return _embedded(generator)
+    hypothesis = _hypothesis(generator)
+    specific = _specify(hypothesis, generator)
+    premises = {
+        "entailment": specific,
+        "neutral": _unrelated(specific, generator),
+        "contradiction": _contradict(specific, generator),
+    }
+    # Another kind of the hypernym would still entail it.
+    if hypothesis != specific and premises["neutral"].patient != specific.patient:
+        premises["neutral"] = _other_agent(premises["neutral"], generator)
+    return hypothesis, {
+        label: _reworded(_enrich(premise, hypothesis, generator), generator)
+        for label, premise in premises.items()
+    }
+
+
+def _reworded(premise: Event, generator: Generator) -> Event:
+    """Use synonyms in some premises of every label, so that a new word need not mean neutral."""
+    return paraphrased(premise, synonyms(premise)) if generator.chance(0.3) else premise
+
+
+def _definite(entity: Entity | None) -> Entity | None:
+    if entity is None or entity.kind != "noun":
+        return entity
+    return replace(entity, determiner="" if entity.number else "the", conjunct=None)
+
+
+def _hypothesis(generator: Generator) -> Event:
+    while True:
+        event = generator.event(plain=True)
+        if event.verb != "be" and event.agent:
+            break
+    patient = _definite(event.patient)
+    negated = generator.chance(0.5)
+    # A hypernym follows from its hyponym, unless it is denied.
+    if (
+        patient
+        and patient.kind == "noun"
+        and not (patient.number or negated)
+        and generator.chance(0.3)
+    ):
+        hypernym = concepts.HYPERNYMS[patient.semantic_class]
+        patient = replace(patient, head=hypernym, adjectives=(), material=None)
+    return replace(
+        event,
+        agent=_definite(event.agent),
+        patient=patient,
+        negated=negated,
+        fronted=False,
+    )
+
+
+def _specify(event: Event, generator: Generator) -> Event:
+    """Name the kind where the hypothesis has a hypernym."""
+    patient = event.patient
+    if patient and patient.head in concepts.HYPERNYMS.values():
+        head = generator.choose(concepts.NOUNS[patient.semantic_class])
+        return replace(event, patient=replace(patient, head=head))
+    return event
+
+
+def _contradict(event: Event, generator: Generator) -> Event:
+    opposite = concepts.ANTONYMS.get(event.verb)
+    if opposite and not event.negated and generator.chance(0.3):
+        return replace(event, verb=opposite)
+    return replace(event, negated=not event.negated)
+
+
+def _other_agent(event: Event, generator: Generator) -> Event:
+    assert event.agent is not None
+    verb = concepts.VERBS[event.verb]
+    while True:
+        agent = _definite(generator.participant(verb.agent, plain=True))
+        if agent and agent.head != event.agent.head:
+            return replace(event, agent=agent)
+
+
+def _unrelated(event: Event, generator: Generator) -> Event:
+    """Change who or what takes part; at times flip the polarity as well."""
+    if generator.chance(0.35):
+        event = replace(event, negated=not event.negated)
+    swapped = exchange_roles(event)
+    if swapped and generator.chance(0.6):
+        return swapped
+    verb = concepts.VERBS[event.verb]
+    if event.patient and verb.patient and generator.chance(0.6):
+        while True:
+            patient = _definite(generator.participant(verb.patient, plain=True))
+            if patient and patient.head != event.patient.head:
+                return replace(event, patient=patient)
+    return _other_agent(event, generator)
+
+
+def _enrich(premise: Event, mentioned: Event, generator: Generator) -> Event:
+    """Say more about the agent: that holds whether the sentence is negated or not.
+
+    `mentioned` may lend its patient, so that a missing word need not mean a neutral pair.
+    """
+    agent = premise.agent
+    assert agent is not None
+    if agent.kind == "organisation" or (agent.kind == "noun" and generator.chance(0.35)):
+        if agent.kind == "noun" and not agent.adjectives:
+            adjectives = generator.adjectives(agent.semantic_class)
+            return replace(premise, agent=replace(agent, adjectives=adjectives))
+        return replace(premise, adverb=premise.adverb or generator.choose(concepts.TIMES))
+    relative = generator.relative(agent.semantic_class)
+    if mentioned.patient and mentioned.patient.head != (premise.patient and premise.patient.head):
+        wanted = mentioned.patient.semantic_class
+        fitting = [
+            name
+            for name, verb in concepts.VERBS.items()
+            if verb.patient and wanted in verb.patient and not verb.recipient
+            and agent.semantic_class in verb.agent and name != premise.verb
+        ]  # fmt: skip
+        if fitting and generator.chance(0.7):
+            verb = generator.choose(fitting)
+            relative = Event(verb, None, mentioned.patient, past=relative.past, gap="agent")
+    return replace(premise, agent=replace(agent, relative=relative))
+
+
+def _embedded(generator: Generator) -> tuple[Event, dict[str, Event]]:
+    """Draw a triple whose hypothesis is the premise's relative clause, made a sentence."""
+    while True:
+        main = _hypothesis(generator)
+        agent = main.agent
+        if agent and main.patient and agent.semantic_class == "person":
+            break
+    clause = generator.relative("person")
+    clause = replace(clause, patient=_definite(clause.patient), negated=generator.chance(0.5))
+    hypothesis = replace(clause, agent=agent, gap=None)
+
+    def premise(relative: Event, event: Event = main) -> Event:
+        assert event.agent is not None
+        return replace(event, agent=replace(event.agent, relative=relative))
+
+    return hypothesis, {
+        "entailment": _reworded(premise(clause), generator),
+        "neutral": _reworded(premise(*_moved(clause, main, generator)), generator),
+        "contradiction": _reworded(premise(_contradict(clause, generator)), generator),
+    }
+
+
+def _moved(clause: Event, main: Event, generator: Generator) -> tuple[Event, Event]:
+    """Give the clause another patient, the main clause's where the verbs allow to trade them."""
+    ours, theirs = concepts.VERBS[clause.verb], concepts.VERBS[main.verb]
+    assert clause.patient and main.patient and ours.patient and theirs.patient
+    mine, yours = clause.patient, main.patient
+    if (
+        yours.semantic_class in ours.patient
+        and mine.semantic_class in theirs.patient
+        and mine != yours
+        and clause.verb != main.verb
+    ):
+        return replace(clause, patient=yours), replace(main, patient=mine)
+    while True:
+        other = _definite(generator.participant(ours.patient, plain=True))
+        if other and other.head != mine.head:
+            return replace(clause, patient=other), main
+
+
+def paraphrase_pair(generator: Generator, same: bool) -> tuple[Event, Event]:
+    """Draw two sentences of almost the same words that mean the same or do not.
+
+    After PAWS (Zhang et al. 2019): those that do not differ in who does it to whom, in polarity or
+    in one opposite; both kinds are reworded alike.
+    """
+    while True:
+        base = generator.event(plain=True)
+        swapped = exchange_roles(base)
+        reworded = reword(base, generator)
+        if swapped is None or swapped == base or reworded == base:
+            continue
+        if same:
+            return base, reworded
+        choice = generator.random.random()
+        opposite = concepts.ANTONYMS.get(base.verb)
+        if choice < 0.2:
+            other = replace(base, negated=not base.negated)
+        elif choice < 0.35 and opposite:
+            other = replace(base, verb=opposite)
+        else:
+            other = swapped
+        return base, reword(other, generator)

@@ -1,0 +1,53 @@
+"""How large the world is."""
+
+from dataclasses import dataclass, fields
+
+from lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of the world's corpora: sentences, pairs or questions, per language in evaluation.
+
+    Raises InputError for a size that makes no world.
+    """
+
+    seed: int = 1
+    languages: int = 8  # besides the source
+    text_sentences: int = 5000  # per language
+    text_validation: int = 200
+    story_share: float = 0.15  # of the lines of text: stories of several sentences
+    parallel_share: float = 0.0  # of the lines of text: source sentence and translation together
+    parsing_train: int = 2000
+    parsing_evaluation: int = 240
+    similarity_train: int = 2000
+    similarity_evaluation: int = 240
+    tagging_train: int = 2000
+    tagging_evaluation: int = 240
+    ner_train: int = 2000
+    ner_evaluation: int = 240
+    nli_train: int = 2400
+    nli_evaluation: int = 240
+    paraphrase_train: int = 1600
+    paraphrase_evaluation: int = 240
+    qa_train: int = 2000
+    qa_evaluation: int = 240
+    retrieval_pairs: int = 300
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name.endswith("_share"):
+                if not 0 <= value <= 1:
+                    raise InputError(f"{entry.name}: expected a share from 0 to 1, got {value!r}")
+            elif not isinstance(value, int) or (value < 1 and entry.name != "seed"):
+                raise InputError(f"{entry.name}: expected a positive whole number, got {value!r}")
+        for split in ("train", "evaluation"):
+            sentences = getattr(self, f"parsing_{split}")
+            pairs = getattr(self, f"similarity_{split}")
+            if not sentences <= 2 * pairs <= 4 * sentences:
+                raise InputError(
+                    f"similarity_{split}: expected from half of parsing_{split} to twice as much "
+                    f"({sentences // 2} to {2 * sentences}), got {pairs}"
+                )

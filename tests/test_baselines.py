@@ -1,0 +1,112 @@
+"""Work the baselines by hand, or compare them with scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
+
+from lib.baselines import (
+    bag_of_words_similarity,
+    character_ngram_neighbours,
+    majority_class,
+    majority_tags,
+    parse_baselines,
+)
+from lib.errors import InputError
+
+TRAIN_TREES = [
+    {"upos": ["DET", "NOUN", "VERB"], "head": [2, 3, 0], "deprel": ["det", "nsubj", "root"]},
+    {"upos": ["NOUN", "NOUN"], "head": [0, 1], "deprel": ["root", "nmod:poss"]},
+    {"upos": ["NOUN", "VERB"], "head": [2, 0], "deprel": ["nmod", "root"]},
+]
+
+
+def test_chains_are_scored_with_the_majority_relation_of_each_tag():
+    # Majority: DET det; NOUN nmod (subtypes pooled, roots left out); VERB none but root, so the
+    # most frequent relation of all, nmod.
+    tree = {
+        "upos": ["DET", "NOUN", "VERB", "NOUN"],
+        "head": [2, 3, 0, 3],
+        "deprel": ["det", "nsubj", "root", "nmod"],
+    }
+    scores = parse_baselines(TRAIN_TREES, [tree])
+    # Left arcs 0 1 2 3 as root nmod nmod nmod; right arcs 2 3 4 0 as det nmod nmod root.
+    assert scores["left_arc"].values == {"uas": 1 / 4, "las": 1 / 4}
+    assert scores["right_arc"].values == {"uas": 2 / 4, "las": 1 / 4}
+
+
+def test_a_tag_without_relations_takes_the_most_frequent_of_all():
+    tree = {"upos": ["VERB", "VERB"], "head": [0, 1], "deprel": ["root", "nmod"]}
+    assert parse_baselines(TRAIN_TREES, [tree])["left_arc"].values == {"uas": 1, "las": 1}
+
+
+def test_heads_may_be_digits_as_in_the_hub_but_not_underscores():
+    tree = {"upos": ["NOUN", "NOUN"], "head": ["2", "0"], "deprel": ["nmod", "root"]}
+    assert parse_baselines(TRAIN_TREES, [tree])["right_arc"].values == {"uas": 1, "las": 1}
+    with pytest.raises(InputError, match="heads of tree 0"):
+        parse_baselines(TRAIN_TREES, [tree | {"head": ["_", "0"]}])
+
+
+def test_bag_of_words_similarity_is_the_cosine_of_scikit_learns_counts():
+    words = np.array(["the", "a", "cat", "dog", "sees", "red"])
+    random = np.random.default_rng(0)
+    sentences = [" ".join(random.choice(words, size=random.integers(1, 9))) for _ in range(60)]
+    pairs = list(zip(sentences[::2], sentences[1::2], strict=True))
+    counts = CountVectorizer(token_pattern=r"\S+").fit_transform(sentences)
+    expected = np.diag(cosine_similarity(counts[::2], counts[1::2]))
+    assert bag_of_words_similarity(pairs) == pytest.approx(expected)
+
+
+def test_bag_of_words_similarity_of_hand_made_pairs():
+    pairs = [("A cat sleeps.", "a CAT sleeps"), ("cat", "dog"), ("!", "!"), ("a a b", "a c")]
+    # The last: counts (2, 1, 0) and (1, 0, 1), so 2 / (sqrt 5 * sqrt 2).
+    assert bag_of_words_similarity(pairs) == pytest.approx([1, 0, 0, 2 / 10**0.5])
+
+
+def test_character_ngrams_find_the_sentence_with_the_shared_name():
+    sources = ["Berlin ist groß", "Anna schläft"]
+    targets = ["it rains", "Anna sleeps", "Berlin is big"]
+    assert character_ngram_neighbours(sources, targets).tolist() == [2, 1]
+
+
+def test_character_ngrams_find_every_copy_and_the_first_of_equals():
+    random = np.random.default_rng(1)
+    sentences = ["".join(random.choice(list("abcdefgh "), size=30)) for _ in range(40)]
+    order = random.permutation(40)
+    targets = [sentences[index] for index in order]
+    found = character_ngram_neighbours(sentences, targets + targets)
+    assert found.tolist() == np.argsort(order).tolist()
+
+
+def test_blank_sentences_are_refused_only_where_a_side_has_nothing_else():
+    assert character_ngram_neighbours(["", "Anna"], ["Berlin", "Anna"]).tolist() == [0, 1]
+    with pytest.raises(InputError, match="target_sentences"):
+        character_ngram_neighbours(["Anna"], [" "])
+
+
+def test_words_get_their_most_frequent_tag_and_new_words_the_most_frequent_of_all():
+    tokens = [["a", "run"], ["dogs", "run"], ["cats", "run", "dogs"]]
+    tags = [["DET", "NOUN"], ["NOUN", "VERB"], ["NOUN", "VERB", "NOUN"]]
+    tag = majority_tags(tokens, tags)
+    assert tag([["a", "run"], ["zebras"], []]) == [["DET", "VERB"], ["NOUN"], []]
+
+
+def test_words_without_tags_are_refused():
+    with pytest.raises(InputError, match="train_tags"):
+        majority_tags([["a", "run"]], [["DET"]])
+
+
+def test_the_majority_class_is_that_of_scikit_learns_dummy():
+    labels = np.random.default_rng(2).choice(5, size=101, p=[0.1, 0.2, 0.4, 0.2, 0.1])
+    dummy = DummyClassifier(strategy="most_frequent").fit(labels.reshape(-1, 1), labels)
+    assert majority_class(labels.tolist()) == dummy.predict([[0]])[0]
+
+
+def test_of_equally_frequent_classes_the_first_seen_wins():
+    assert majority_class(["no", "yes", "yes", "no"]) == "no"
+
+
+def test_no_labels_have_no_majority():
+    with pytest.raises(InputError, match="none"):
+        majority_class([])

@@ -1,0 +1,49 @@
+"""Training resumes exactly, and batches hold what they promise."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib import batches, encoder, heads, training
+from lib.errors import InputError
+from lib.profile import Encoder
+
+SPECIAL = batches.SpecialTokens(start=0, end=2, pad=1, mask=49, every=(0, 1, 2, 3, 49))
+SIZES = Encoder(layers=1, hidden_size=16, attention_heads=2, feed_forward_size=32, dropout=0.1)
+
+
+def _train(folder: Path, seed: int = 5, **changes: float) -> torch.nn.Module:
+    training.use_threads(1)
+    training.set_seed(1)
+    model = heads.MaskedLanguageModel(encoder.new(SIZES, 50))
+    blocks = torch.randint(4, 49, (40, 12), generator=torch.Generator().manual_seed(0))
+    plan = [[i, i + 1] for i in range(12)]
+    data = batches.MaskedBlocks(blocks, plan, SPECIAL, 50, 0.3, seed)
+    settings = {"learning_rate": 1e-2, "warmup_ratio": 0.1, "weight_decay": 0.01} | changes
+    training.train(model, data, folder, seed=seed, what="test", checkpoint_updates=5, **settings)
+    return model
+
+
+def test_training_that_was_interrupted_gives_the_same_weights_to_the_bit(tmp_path: Path) -> None:
+    whole = _train(tmp_path / "whole").state_dict()
+    # What a run killed after update 5 leaves behind is its checkpoint 5 alone.
+    first = tmp_path / "killed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Progress, "on_step_end", _die_after_7, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            _train(first)
+    assert [path.name for path in first.glob("checkpoint-*")] == ["checkpoint-5"]
+    resumed = _train(first).state_dict()
+    for name, weight in whole.items():
+        assert torch.equal(weight, resumed[name]), name
+
+
+def _die_after_7(self: object, args: object, state: object, control: object, **_: object) -> None:
+    if state.global_step == 7:  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+
+def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="lower learning_rate"):
+        _train(tmp_path, learning_rate=float("inf"))

@@ -4,6 +4,7 @@ Features are dicts of plain lists; every feature has `input_ids` (a list of sequ
 for a bi-encoder pair). One dataset item is one ready batch, so the Trainer's own batch size is 1.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,38 +22,53 @@ def number_of_tokens(feature: Feature) -> int:
     return sum(len(sequence) for sequence in feature["input_ids"])
 
 
-def plan_epoch(lengths: Sequence[int], budget: int, rng: np.random.Generator) -> list[list[int]]:
-    """Put every index once into batches of at most `budget` tokens, of similar lengths.
-
-    Lengths are sorted within pools of about 32 batches, so that there is little padding and still
-    a fresh mixture each epoch. An example longer than the budget gets a batch of its own.
-    """
-    order = rng.permutation(len(lengths))
-    mean = max(1.0, float(np.mean(lengths)))
-    pool = max(1, int(32 * budget / mean))
-    batches: list[list[int]] = []
-    for start in range(0, len(order), pool):
-        block = sorted(order[start : start + pool].tolist(), key=lambda i: lengths[i])
-        batch: list[int] = []
-        filled = 0
-        for index in block:
-            if batch and filled + lengths[index] > budget:
-                batches.append(batch)
-                batch, filled = [], 0
-            batch.append(index)
-            filled += lengths[index]
-        if batch:
-            batches.append(batch)
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
 def plan_updates(lengths: Sequence[int], budget: int, updates: int, seed: int) -> list[list[int]]:
-    """Chain epochs until there are `updates` batches; the order follows from the seed."""
+    """Plan `updates` batches of `budget` tokens, as full as they get, of similar lengths.
+
+    Examples come in shuffled epochs, each index once an epoch, and are taken in pools of about 32
+    batches, sorted by length within a pool: little padding, and still a fresh mixture each epoch.
+    What fills no whole batch waits for the next pool, so that conditions whose examples differ in
+    length read the same number of tokens. An example over the budget gets a batch of its own. The
+    order follows from the seed.
+    """
     rng = np.random.default_rng(seed)
     batches: list[list[int]] = []
+    waiting: list[int] = []
+    pool = 32 * budget
     while len(batches) < updates:
-        batches.extend(plan_epoch(lengths, budget, rng))
+        waiting += rng.permutation(len(lengths)).tolist()
+        while sum(lengths[i] for i in waiting) >= pool and len(batches) < updates:
+            taken, total = 0, 0
+            while total < pool:
+                total += lengths[waiting[taken]]
+                taken += 1
+            full, rest = _fill(sorted(waiting[:taken], key=lambda i: lengths[i]), lengths, budget)
+            waiting = rest + waiting[taken:]
+            batches += [full[i] for i in rng.permutation(len(full))]
     return batches[:updates]
+
+
+def _fill(
+    ordered: list[int], lengths: Sequence[int], budget: int
+) -> tuple[list[list[int]], list[int]]:
+    """Cut examples, sorted by length, into batches, the longest that still fits first.
+
+    Returns the batches and the examples that fill none.
+    """
+    ordered = list(ordered)
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    room = budget
+    while ordered:
+        fitting = bisect_right(ordered, room, key=lambda i: lengths[i])
+        if fitting == 0 and batch:
+            batches.append(batch)
+            batch, room = [], budget
+            continue
+        index = ordered.pop(fitting - 1 if fitting else 0)
+        batch.append(index)
+        room -= lengths[index]
+    return ([*batches, batch], []) if room <= 0 else (batches, batch)
 
 
 class Batches(Dataset):

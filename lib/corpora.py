@@ -6,7 +6,8 @@ An example is a dict with our column names (see `tasks.Source.columns`), its lab
 
 import hashlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
 Example = dict[str, Any]
+_recordings: list[dict[str, str]] = []
 
 
 def prepare(profile: Profile) -> Path | None:
@@ -59,6 +61,10 @@ def load(
     else:
         config = source.config
     table = _table(source.dataset, config, source.split, root)
+    if table is not None:
+        for record in _recordings:
+            name = f"{source.dataset}/{config}"
+            record[name] = fingerprint(root, source.dataset, config)
     if table is None:
         if not required:
             return []
@@ -90,6 +96,17 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     return examples
 
 
+@contextmanager
+def recording() -> Iterator[dict[str, str]]:
+    """Collect what is read inside: `<id>/<configuration>` to its revision or hash."""
+    record: dict[str, str] = {}
+    _recordings.append(record)
+    try:
+        yield record
+    finally:
+        _recordings.remove(record)
+
+
 def evaluation_source(task: Task, split: str = "") -> Source:
     """Return where a target is evaluated, on another split where one is named."""
     source = task.evaluation
@@ -112,16 +129,18 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            if dataset not in tasks.REVISIONS:
+            if "/" not in dataset:
                 raise InputError(
                     f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
                 )
-            revision = tasks.REVISIONS[dataset]
+            revision = fingerprint(root, dataset, config)
             return datasets.load_dataset(dataset, config, split=split, revision=revision)
         files = sorted((root / dataset / config).glob(f"{split}-*.parquet"))
         if not files:
             return None
-        return datasets.load_dataset(str(root / dataset), config, split=split)
+        # `datasets` takes two folders with the same card for the same data: keep caches apart.
+        cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
+        return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
     except ValueError as error:
         if isinstance(error, InputError) or "config" not in str(error).lower():
             raise
@@ -187,13 +206,20 @@ def _shuffled(examples: list[Example]) -> list[Example]:
     return [examples[i] for i in order]
 
 
-@lru_cache(maxsize=256)
 def fingerprint(root: Path | None, dataset: str, config: str) -> str:
-    """Return the pinned revision (hub), or a hash of the parquet files (mirror, world)."""
+    """Return the revision that is read (hub), or a hash of the parquet files (mirror, world)."""
     if root is None:
-        return tasks.REVISIONS.get(dataset, "unpinned")
+        return tasks.REVISIONS.get(dataset) or _head(dataset)
     hashed = hashlib.sha256()
     for file in sorted((root / dataset / config).glob("*.parquet")):
         hashed.update(file.name.encode())
         hashed.update(file.read_bytes())
     return hashed.hexdigest()[:16]
+
+
+@lru_cache
+def _head(dataset: str) -> str:
+    """Return the commit that the hub's main branch points at."""
+    from huggingface_hub import HfApi
+
+    return HfApi().dataset_info(dataset).sha or "main"

@@ -4,6 +4,7 @@ An encoder folder is what `AutoModel.from_pretrained` reads: configuration, safe
 Ours holds the masked-language-model head too, so that MLM can continue from it.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,38 +27,39 @@ from lib.profile import Encoder
 MAXIMUM_LENGTH = 512
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
-    """Train a Unigram tokenizer with XLM-R's normalisation, special tokens and pair template.
+def train_tokenizer(
+    texts: Iterable[str], vocabulary_size: int, kind: str = "unigram"
+) -> PreTrainedTokenizerFast:
+    """Train a tokenizer with XLM-R's normalisation, special tokens and pair template.
 
-    Kudo 2018 (arXiv 1804.10959); ids 0 to 3 are `<s> <pad> </s> <unk>`, as in XLM-R; `<mask>` is
-    last. Deterministic for given texts.
+    `unigram` is XLM-R's (Kudo 2018, arXiv 1804.10959). `bpe` keeps frequent words whole, as small
+    vocabularies of regular words need. Ids 0 to 3 are `<s> <pad> </s> <unk>`; `<mask>` is last.
+    Deterministic for given texts.
     """
-    from tokenizers import (
-        Regex,
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        processors,
-    )
-    from tokenizers.trainers import UnigramTrainer
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers.processors import TemplateProcessing
+    from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
-    tokenizer = Tokenizer(models.Unigram())
+    common: dict[str, Any] = {
+        "vocab_size": vocabulary_size - 1,
+        "special_tokens": ["<s>", "<pad>", "</s>", "<unk>"],
+        "show_progress": False,
+    }
+    if kind == "bpe":
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+        trainer: Any = BpeTrainer(**common)
+    else:
+        tokenizer = Tokenizer(models.Unigram())
+        trainer = UnigramTrainer(unk_token="<unk>", **common)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    trainer = UnigramTrainer(
-        vocab_size=vocabulary_size - 1,
-        special_tokens=special,
-        unk_token="<unk>",
-        show_progress=False,
-    )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
+    if kind == "unigram":
+        tokenizer.model = _in_fixed_order(tokenizer)
+    tokenizer.post_processor = TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
@@ -74,6 +76,16 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
     )
 
 
+def _in_fixed_order(tokenizer: Any) -> Any:
+    """Sort the pieces: the trainer leaves those of equal score in an order of chance."""
+    from tokenizers import models
+
+    vocabulary = json.loads(tokenizer.to_str())["model"]["vocab"]
+    pieces = [(piece, round(score, 6)) for piece, score in vocabulary]
+    special, rest = pieces[:4], sorted(pieces[4:], key=lambda pair: (-pair[1], pair[0]))
+    return models.Unigram(special + rest, unk_id=3)
+
+
 def new(settings: Encoder, vocabulary_size: int) -> PreTrainedModel:
     """Return an untrained encoder of XLM-R's architecture with its MLM head."""
     return XLMRobertaForMaskedLM(
@@ -85,6 +97,7 @@ def new(settings: Encoder, vocabulary_size: int) -> PreTrainedModel:
             intermediate_size=settings.feed_forward_size,
             hidden_dropout_prob=settings.dropout,
             attention_probs_dropout_prob=settings.dropout,
+            initializer_range=settings.initializer_range,
             max_position_embeddings=MAXIMUM_LENGTH + 2,
             type_vocab_size=1,
             bos_token_id=0,

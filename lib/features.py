@@ -153,6 +153,15 @@ def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Fea
     A window without the whole answer is labelled with position 0, the start token.
     """
     questions = [" ".join(example["question"].split()) for example in examples]
+    # A question may fill half of a window at most: the rest is for the context.
+    cut = tokenizer(
+        questions,
+        add_special_tokens=False,
+        truncation=True,
+        max_length=length // 2,
+        return_offsets_mapping=True,
+    )["offset_mapping"]
+    questions = [q[: ends[-1][1]] if ends else q for q, ends in zip(questions, cut, strict=True)]
     encoded = tokenizer(
         questions,
         [example["context"] for example in examples],

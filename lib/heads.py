@@ -69,6 +69,12 @@ class Tagger(Head):
         return {"loss": loss, "predictions": logits.argmax(-1)}
 
 
+def _mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Average cross entropy over the labels there are; 0 where there is none."""
+    total = functional.cross_entropy(logits, labels, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
+
+
 class Parser(Head):
     """Score arcs and relations by one biaffine each, straight on the encoder's output.
 
@@ -114,12 +120,12 @@ class Parser(Head):
         dependents = nodes[:, 1:]
         arcs = self.arcs(dependents) @ nodes.transpose(1, 2)
         arcs = arcs.masked_fill(self._impossible(words, heads.shape[1]), -1e4)
-        arc_loss = functional.cross_entropy(arcs.flatten(0, 1), heads.flatten())
+        arc_loss = _mean_loss(arcs.flatten(0, 1), heads.flatten())
         chosen = arcs.argmax(-1)
         # The loss reads the relation of the gold arc; evaluation reads that of the chosen one.
         gold = self._relations(dependents, nodes, torch.where(heads != IGNORED, heads, chosen))
         relation_labels = labels.masked_fill(heads == IGNORED, IGNORED)
-        relation_loss = functional.cross_entropy(gold.flatten(0, 1), relation_labels.flatten())
+        relation_loss = _mean_loss(gold.flatten(0, 1), relation_labels.flatten())
         relations = gold if self.training else self._relations(dependents, nodes, chosen)
         predictions = torch.stack([chosen, relations.argmax(-1)], dim=-1)
         return {"loss": arc_loss + relation_loss, "predictions": predictions}

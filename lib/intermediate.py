@@ -63,7 +63,9 @@ def run(settings: Profile, condition: str, seed: int) -> Run:
     training.use_threads(settings.workflow.threads)
     tokenizer = encoder.load_tokenizer(*location)
     train = _train_masked if how.task == "mlm" else _train_task
-    facts, scores = train(settings, how, seed, location, tokenizer, here)
+    with corpora.recording() as data:
+        facts, scores = train(settings, how, seed, location, tokenizer, here)
+    facts["data"] = data
     return finish(here, wanted, facts, started=started, scores=scores)
 
 

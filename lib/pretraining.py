@@ -52,18 +52,27 @@ def run(settings: Profile, encoder_seed: int) -> Run:
     training.use_threads(settings.workflow.threads)
     budget = settings.pretraining
     if settings.encoder.path and not budget.tokens:
-        path, revision = settings.encoder.path, settings.encoder.revision
+        path, revision = profile.encoder_path(settings), settings.encoder.revision
         encoder.load_tokenizer(path, revision)
         size = sum(p.numel() for p in encoder.load(path, revision).parameters())
-        return finish(here, wanted, {"encoder": path, "parameters_number": size}, started=started)
+        return finish(
+            here,
+            wanted,
+            {"encoder": settings.encoder.path, "parameters_number": size},
+            started=started,
+        )
 
-    texts = {code: _text(settings, code) for code in settings.languages}
+    with corpora.recording() as data:
+        texts = {code: _text(settings, code) for code in settings.languages}
     if settings.encoder.path:
-        tokenizer = encoder.load_tokenizer(settings.encoder.path, settings.encoder.revision)
-        model = encoder.load_for_mlm(settings.encoder.path, settings.encoder.revision)
+        path, revision = profile.encoder_path(settings), settings.encoder.revision
+        tokenizer = encoder.load_tokenizer(path, revision)
+        model = encoder.load_for_mlm(path, revision)
     else:
         sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
-        tokenizer = encoder.train_tokenizer(sample, settings.encoder.vocabulary_size)
+        tokenizer = encoder.train_tokenizer(
+            sample, settings.encoder.vocabulary_size, settings.encoder.tokenizer
+        )
         training.set_seed(encoder_seed)
         model = encoder.new(settings.encoder, len(tokenizer))
     log, facts, scores = _train(settings, encoder_seed, texts, tokenizer, model, here)
@@ -72,7 +81,7 @@ def run(settings: Profile, encoder_seed: int) -> Run:
         "log": log,
         "parameters_number": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
-        "data": _fingerprints(settings),
+        "data": data,
     }
     return finish(here, wanted, facts, started=started, scores=scores)
 
@@ -81,7 +90,7 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     """Return folder or hub id, and revision, of a seed's encoder; make it where it is missing."""
     done = run(settings, encoder_seed)
     if settings.encoder.path and not settings.pretraining.tokens:
-        return settings.encoder.path, settings.encoder.revision
+        return profile.encoder_path(settings), settings.encoder.revision
     return str(done.cell.folder / "encoder"), ""
 
 
@@ -198,11 +207,3 @@ def _accuracy(
                 total += len(batch["labels"])
         found[code] = (right / max(total, 1), total)
     return found
-
-
-def _fingerprints(settings: Profile) -> dict[str, str]:
-    root = corpora.prepare(settings)
-    return {
-        f"{tasks.TEXT.dataset}/{code}": corpora.fingerprint(root, tasks.TEXT.dataset, code)
-        for code in settings.languages
-    }

@@ -7,7 +7,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pandas import DataFrame
@@ -23,17 +23,29 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
 class Encoder(Strict):
-    """Name an existing encoder (`path`), or size one of XLM-R's architecture to train ourselves."""
+    """Name an existing encoder (`path`), or size one of XLM-R's architecture to train ourselves.
+
+    XLM-R's `initializer_range` is made for a width of 768. A width of 128 wants about 0.06: with
+    0.02 its attention stays even, and MLM on a plateau, for most of a short training (measured).
+    """
 
     path: str = ""
     revision: str = ""
-    layers: int = 2
-    hidden_size: int = 128
-    attention_heads: int = 4
-    feed_forward_size: int = 512
-    vocabulary_size: int = 4000
-    dropout: float = 0.1
+    layers: Positive = 2
+    hidden_size: Positive = 128
+    attention_heads: Positive = 4
+    feed_forward_size: Positive = 512
+    tokenizer: Literal["unigram", "bpe"] = "unigram"
+    vocabulary_size: Positive = 4000
+    dropout: Share = 0.1
+    initializer_range: Rate = 0.02
 
 
 class Pretraining(Strict):
@@ -43,41 +55,41 @@ class Pretraining(Strict):
     arXiv 1911.02116, section 3.1).
     """
 
-    tokens: int = 0
-    batch_tokens: int = 1024
-    block_tokens: int = 128
-    learning_rate: float = 2e-3
-    warmup_ratio: float = 0.06
-    weight_decay: float = 0.01
-    masking_probability: float = 0.15
-    language_exponent: float = 0.3
-    text_characters: int = 0
-    checkpoint_updates: int = 500
+    tokens: Natural = 0
+    batch_tokens: Positive = 1024
+    block_tokens: Positive = 128
+    learning_rate: Rate = 2e-3
+    warmup_ratio: Share = 0.06
+    weight_decay: Share = 0.01
+    masking_probability: Share = 0.15
+    language_exponent: Share = 0.3
+    text_characters: Natural = 0
+    checkpoint_updates: Natural = 500
 
 
 class Intermediate(Strict):
     """Budget phase 2: every condition gets the same subword tokens in the same updates."""
 
-    updates: int
-    batch_tokens: int = 1024
-    learning_rate: float = 3e-4
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.01
-    max_sequence_length: int = 256
+    updates: Positive
+    batch_tokens: Positive = 1024
+    learning_rate: Rate = 3e-4
+    warmup_ratio: Share = 0.1
+    weight_decay: Share = 0.01
+    max_sequence_length: Positive = 256
 
 
 class Target(Strict):
     """Budget one target task; `train` names other training data than the task's own."""
 
-    updates: int = 0
-    batch_tokens: int = 1024
-    learning_rate: float = 5e-4
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.01
-    max_sequence_length: int = 256
+    updates: Natural = 0
+    batch_tokens: Positive = 1024
+    learning_rate: Rate = 5e-4
+    warmup_ratio: Share = 0.1
+    weight_decay: Share = 0.01
+    max_sequence_length: Positive = 256
     train: list[str] = Field(default_factory=list)
-    train_examples: int = 0
-    evaluation_examples: int = 0
+    train_examples: Natural = 0
+    evaluation_examples: Natural = 0
     split: Literal["", "validation", "test"] = ""
     pooling: Literal["mean", "first"] = "mean"
 
@@ -100,7 +112,7 @@ class Condition(Strict):
 class Workflow(Strict):
     """Say how the grid runs: threads of a cell, and whether a kernel runs one cell or several."""
 
-    threads: int = 1
+    threads: Positive = 1
     kernel_per: Literal["target", "condition"] = "target"
 
 
@@ -112,7 +124,7 @@ class Profile(Strict):
     source_language: str = "en"
     languages: list[str]
     evaluation_languages: list[str] = Field(default_factory=list)
-    all_languages_seeds: list[int] = Field(default_factory=list)
+    all_languages: dict[str, list[int]] = Field(default_factory=dict)
     world: dict[str, int | float] | None = None
     encoder: Encoder
     pretraining: Pretraining
@@ -120,7 +132,7 @@ class Profile(Strict):
     conditions: dict[str, Condition]
     targets: dict[str, Target]
     clean_targets: list[str]
-    seeds: dict[int, int]
+    seeds: Annotated[dict[int, int], Field(min_length=1)]
     workflow: Workflow = Workflow()
 
     @property
@@ -134,10 +146,13 @@ class Profile(Strict):
         """Return what is known of each language: `typology.languages` of the profile's data."""
         return typology.languages(data_root(self))
 
-    def evaluated_languages(self, seed: int) -> list[str]:
-        """List the languages that a seed evaluates, the source first."""
-        every = seed in self.all_languages_seeds
-        wanted = self.language_table.index if every else self.target_languages
+    def evaluated_languages(self, condition: str, seed: int) -> list[str]:
+        """List the languages that a run evaluates, the source first.
+
+        `all_languages` names, by condition, the seeds that evaluate every language there is.
+        """
+        every = seed in self.all_languages.get(condition, [])
+        wanted = list(self.language_table.index) if every else self.target_languages
         return [self.source_language, *(code for code in wanted if code != self.source_language)]
 
 
@@ -164,6 +179,12 @@ def load(name: str) -> Profile:
     return profile
 
 
+def encoder_path(profile: Profile) -> str:
+    """Return the existing encoder: a folder of the repository, any other folder, or a hub id."""
+    inside = paths.REPOSITORY / profile.encoder.path
+    return str(inside) if inside.is_dir() else profile.encoder.path
+
+
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; see lib/profile.py for the keys there are"
@@ -171,6 +192,10 @@ def _explain(error: Any) -> str:
 
 
 def _check_names(profile: Profile, file: str) -> None:
+    encoder = profile.encoder
+    if encoder.hidden_size % encoder.attention_heads:
+        raise InputError(f"{file}: encoder.hidden_size: {encoder.hidden_size} is not a multiple of "
+                         f"attention_heads, {encoder.attention_heads}")  # fmt: skip
     for name, condition in profile.conditions.items():
         for key in ("task", "text_of"):
             value = getattr(condition, key)
@@ -178,6 +203,10 @@ def _check_names(profile: Profile, file: str) -> None:
                 expected = ", ".join(tasks.INTERMEDIATE)
                 raise InputError(f"{file}: conditions.{name}.{key}: unknown task {value!r}: "
                                  f"expected one of {expected}")  # fmt: skip
+        if condition.random_encoder and condition.task:
+            raise InputError(f"{file}: conditions.{name}.random_encoder: goes without a task")
+        if condition.shuffled and condition.task != "ud_parsing":
+            raise InputError(f"{file}: conditions.{name}.shuffled: only a parsing task has trees")
         if (condition.task == "mlm") != bool(condition.text_of):
             raise InputError(f"{file}: conditions.{name}: `task: mlm` and `text_of` go together")
     for needed in ("none", "random"):
@@ -187,10 +216,17 @@ def _check_names(profile: Profile, file: str) -> None:
         if target not in tasks.TARGETS:
             expected = ", ".join(tasks.TARGETS)
             raise InputError(f"{file}: targets.{target}: unknown task: expected one of {expected}")
+        if (tasks.get(target).kind == "retrieval") != (settings.updates == 0):
+            expected = "0: retrieval is not trained" if settings.updates else "at least 1"
+            found = f"found {settings.updates}"
+            raise InputError(f"{file}: targets.{target}.updates: {found}, expected {expected}")
         for source in settings.train:
             if source not in tasks.TRAINING:
                 raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "
                                  f"expected some of {', '.join(tasks.TRAINING)}")  # fmt: skip
+    for name in profile.all_languages:
+        if name not in profile.conditions:
+            raise InputError(f"{file}: all_languages: {name!r} is not one of the conditions")
     for target in profile.clean_targets:
         if target not in profile.targets:
             raise InputError(f"{file}: clean_targets: {target!r} is not one of the targets")
@@ -199,7 +235,7 @@ def _check_names(profile: Profile, file: str) -> None:
 
         try:
             world = Settings(**profile.world)  # type: ignore[arg-type]
-        except TypeError as error:
+        except (TypeError, InputError) as error:
             raise InputError(f"{file}: world: {error}") from None
         known = {"en", *(f"qa{chr(97 + i)}" for i in range(world.languages))}
     else:

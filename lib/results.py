@@ -102,10 +102,10 @@ def read(cell: Cell, parameters: dict[str, Any]) -> Run | None:
         return None
     try:
         facts = json.loads(cell.run_file.read_text(encoding="utf-8"))
-        stored = facts["parameters"]
-    except (ValueError, KeyError):
+        stored, made_with = facts["parameters"], facts["parameters_hash"]
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{cell.run_file}: not a run's record; delete {cell.folder}") from None
-    if facts["parameters_hash"] != digest(parameters):
+    if made_with != digest(parameters):
         before, now = _flat(stored), _flat(parameters)
         key = next((k for k in sorted(before | now) if before.get(k) != now.get(k)), "hash")
         raise InputError(

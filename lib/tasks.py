@@ -10,7 +10,6 @@ from typing import Literal
 from lib.errors import InputError
 
 Kind = Literal["parsing", "tagging", "regression", "classification", "span", "retrieval", "mlm"]
-KINDS_WITH_PAIRS: tuple[Kind, ...] = ("regression", "classification")
 
 UPOS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
@@ -226,8 +225,16 @@ TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
 TARGETS = tuple(name for name, row in TASKS.items() if row.is_target)
 INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.is_target)
 
-# A hub revision for every id: what `load_dataset` reads does not change under our feet.
-REVISIONS: dict[str, str] = {}
+# A hub revision for every id: what `load_dataset` reads does not change under our feet. The commit
+# of `google/xtreme` since it became parquet could not be looked up without network: it is read at
+# its head, and the commit that was read is recorded (`corpora.fingerprint`).
+REVISIONS: dict[str, str] = {
+    "commul/universal_dependencies": "2.5",
+    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "nyu-mll/multi_nli": "da70db2af9d09693783c3320c4249840212ee221",
+    "rajpurkar/squad": "7b6d24c440a36b6815f21b70d25016731768db1f",
+    "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
+}
 
 
 def get(name: str) -> Task:

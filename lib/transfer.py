@@ -26,7 +26,7 @@ def targets_of(settings: Profile, target: str) -> list[str]:
 def parameters(settings: Profile, condition: str, target: str, seed: int) -> dict[str, Any]:
     """Return all that a score depends on, the earlier phases' parameters included."""
     budget = settings.targets[target]
-    languages = settings.evaluated_languages(seed)
+    languages = settings.evaluated_languages(condition, seed)
     earlier = intermediate.parameters(settings, condition, seed)
     if not intermediate.condition_of(settings, condition).task:
         del earlier["intermediate"]
@@ -69,10 +69,14 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     tokenizer = encoder.load_tokenizer(*location)
     model = encoder.load(*location, random=how.random_encoder).to(training.device())
     task, budget = tasks.get(target), settings.targets[target]
-    if task.kind == "retrieval":
-        rows, predictions, facts = _retrieve(settings, task, budget, model, tokenizer, seed)
-    else:
-        rows, predictions, facts = _fine_tune(settings, task, budget, model, tokenizer, seed, here)
+    with corpora.recording() as data:
+        sets, absent = _evaluation(settings, task, budget, wanted["languages"])
+        if task.kind == "retrieval":
+            found = _retrieve(task, budget, model, tokenizer, sets)
+        else:
+            found = _fine_tune(settings, here, task, budget, model, tokenizer, sets)
+    rows, predictions, facts = found
+    facts |= {"not_found": absent, "data": data}
     scores = pd.DataFrame(rows).assign(
         condition=condition, target=target, seed=seed, encoder_seed=settings.seeds[seed]
     )
@@ -82,21 +86,18 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     )
 
 
-def _languages(settings: Profile, task: Task, seed: int) -> list[str]:
-    """List the languages to evaluate: those of the profile that the task has."""
-    wanted = settings.evaluated_languages(seed)
-    if settings.world is not None:
-        return wanted
-    return [code for code in wanted if code in task.languages]
-
-
 def _evaluation(
-    settings: Profile, task: Task, budget: Target, seed: int
+    settings: Profile, task: Task, budget: Target, languages: list[str]
 ) -> tuple[dict[str, list[corpora.Example]], list[str]]:
-    """Load what each language is evaluated on; say in a line which configurations are not there."""
+    """Load what each language is evaluated on; say in a line which configurations are not there.
+
+    XTREME's own list of languages limits a real task; a world has every language in every task.
+    """
     source = corpora.evaluation_source(task, budget.split)
     found, absent = {}, []
-    for code in _languages(settings, task, seed):
+    for code in languages:
+        if settings.world is None and code not in task.languages:
+            continue
         if task.kind == "retrieval" and code == settings.source_language:
             continue
         examples = corpora.load(settings, source, code, budget.evaluation_examples, required=False)
@@ -114,19 +115,24 @@ def _evaluation(
 
 
 def _fine_tune(
-    settings: Profile, task: Task, budget: Target, model: Any, tokenizer: Any, seed: int, here: Cell
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:  # fmt: skip
+    settings: Profile,
+    here: Cell,
+    task: Task,
+    budget: Target,
+    model: Any,
+    tokenizer: Any,
+    sets: dict[str, list[corpora.Example]],
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
     from lib import batches, evaluation, features, heads, training
 
     names = budget.train or task.train
     examples = corpora.load_training(settings, task, names, budget.train_examples)
-    sets, absent = _evaluation(settings, task, budget, seed)
     made = features.make(task, examples, tokenizer, budget.max_sequence_length)
     head = heads.make(task, model, pooling=budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
     data = batches.Batches(
         made,
-        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, seed),
+        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, here.seed),
         partial(head.collate, pad_id=tokenizer.pad_token_id),
     )
     log = training.train(
@@ -136,7 +142,7 @@ def _fine_tune(
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
-        seed=seed,
+        seed=here.seed,
         what=here.key,
     )
     split = corpora.evaluation_source(task, budget.split).split
@@ -181,7 +187,6 @@ def _fine_tune(
         "examples": len(examples),
         "epochs": round(sum(map(len, data.plan)) / len(made), 2),
         "trained_on": list(names),
-        "not_found": absent,
         "log": log,
     }
     return rows, predictions, facts
@@ -193,12 +198,15 @@ def reported_layer(layers: int) -> int:
 
 
 def _retrieve(
-    settings: Profile, task: Task, budget: Target, model: Any, tokenizer: Any, seed: int
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:  # fmt: skip
+    task: Task,
+    budget: Target,
+    model: Any,
+    tokenizer: Any,
+    sets: dict[str, list[corpora.Example]],
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
     """Find each sentence's translation by cosine, from every layer, without training."""
     from lib import evaluation, retrieval, scoring
 
-    sets, absent = _evaluation(settings, task, budget, seed)
     embed = partial(
         evaluation.embed, model, tokenizer=tokenizer, batch_tokens=4 * budget.batch_tokens,
         pooling=budget.pooling,
@@ -225,7 +233,7 @@ def _retrieve(
             )
             if layer == chosen:
                 predictions.append(_per_example(code, pairs, scores.per_example))
-    return rows, predictions, {"not_found": absent, "pooling": budget.pooling}
+    return rows, predictions, {"pooling": budget.pooling}
 
 
 def _per_example(code: str, examples: list[corpora.Example], values: Any) -> pd.DataFrame:

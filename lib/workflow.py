@@ -17,7 +17,11 @@ from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 
+STARTS = re.compile(r"Job \d+: (.*)")
 COUNT = re.compile(r"(\d+) of (\d+) steps")
+TOTAL = re.compile(r"total +(\d+)$")
+# What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
+SAYS = re.compile(r"failed: |InputError|\w*Error[: ]|Nothing to be done|Complete log")
 
 
 def check_existing(settings: Profile) -> None:
@@ -59,7 +63,7 @@ def run(name: str, cores: str, extra: list[str]) -> int:
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
         *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}", "--cores", cores),
         *("--rerun-triggers", "input", "params", "--rerun-incomplete", "--nolock"),
-        *("--keep-going", "--quiet", "host", "reason", "rules", *extra),
+        *("--keep-going", "--quiet", "host", "reason", *extra),
     ]
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     started = time.perf_counter()
@@ -72,8 +76,22 @@ def run(name: str, cores: str, extra: list[str]) -> int:
 
 
 def _follow(command: list[str], environment: dict[str, str]) -> int:
-    """Pass on what Snakemake says."""
-    return subprocess.run(command, env=environment, check=False).returncode
+    """Turn what Snakemake says into one line per cell: what starts, and how many are left."""
+    total = done = 0
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as running:
+        for line in running.stdout or ():
+            if started := STARTS.match(line):
+                left = f"{total - 1 - done} of {total - 1} left"
+                print(f"{time.strftime('%H:%M:%S')}  {left:>16}  {started[1]}", flush=True)
+            elif count := COUNT.match(line):
+                done, total = int(count[1]), int(count[2])
+            elif jobs := TOTAL.match(line):
+                total = int(jobs[1])
+            elif SAYS.match(line):
+                print(line.rstrip(), flush=True)
+    return running.returncode
 
 
 def main() -> int:

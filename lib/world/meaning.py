@@ -73,7 +73,7 @@ class Generator:
         return self.random.random() < probability
 
     def choose(self, options: Sequence[T]) -> T:
-        """Draw one of the options, those named first more often (a flattened Zipf's law)."""
+        """Draw one of the options, those named first more often (nearly by Zipf's law)."""
         weights = [1 / (rank + 2) for rank in range(len(options))]
         return self.random.choices(options, weights)[0]
 
@@ -97,7 +97,7 @@ class Generator:
         plural = self.chance(0.25)
         number = self.choose(concepts.NUMBERS) if plural and self.chance(0.45) else None
         # Trades stand bare like names ("smith sleeps"), so that a bare word may be either.
-        bare = semantic_class == "person" and not plural and self.chance(0.22)
+        bare = semantic_class == "person" and not plural and self.chance(0.3)
         determiner = self.random.choices(
             ("the", "", "this", "that") if plural else ("the", "a", "this", "that", "every"),
             (50, 40, 6, 6) if plural else (50, 33, 6, 6, 4),

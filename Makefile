@@ -1,0 +1,34 @@
+# Two doors: `make figures` runs a profile end to end, `make test` runs every test.
+# Others: `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all.
+
+PROFILE ?= world
+CORES ?= all
+PYTHON ?= python3.11
+BIN := .venv/bin
+export DATA_ROOT
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: figures test lab lint clean
+
+figures: .venv/installed
+	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
+
+test: .venv/installed
+	@$(BIN)/python -m pytest
+
+lab: .venv/installed
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: .venv/installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# A half-made environment has no `installed`, and is made again.
+.venv/installed: requirements.txt constraints.txt pyproject.toml
+	@echo "installing the pinned packages into .venv (once, a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv results data/world .snakemake

@@ -1,0 +1,120 @@
+"""What the tests share: temporary stores only, no network, and small stand-ins for big things."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+# Both are read when `datasets` and `huggingface_hub` are imported.
+CACHE = tempfile.TemporaryDirectory(prefix="datasets-")
+os.environ["HF_DATASETS_CACHE"] = CACHE.name
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+TINY = Path(__file__).parents[1] / "notebooks" / "profiles" / "tiny.yaml"
+WORLD = {
+    "languages": 2, "text_sentences": 60, "text_validation": 10,
+    "parsing_train": 40, "parsing_evaluation": 16, "similarity_train": 40,
+    "similarity_evaluation": 16, "tagging_train": 40, "tagging_evaluation": 16,
+    "ner_train": 40, "ner_evaluation": 16, "nli_train": 42, "nli_evaluation": 18,
+    "paraphrase_train": 20, "paraphrase_evaluation": 10, "qa_train": 40, "qa_evaluation": 16,
+    "retrieval_pairs": 16,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep results, figures and worlds out of the working tree."""
+    folder = tmp_path_factory.mktemp("stores")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RESULTS_ROOT", "FIGURES_ROOT", "WORLDS_ROOT"):
+            patch.setenv(name, str(folder / name.lower()))
+        yield folder
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """Return the mirror of real data that `DATA_ROOT` names; skip where there is none."""
+    if not os.environ.get("DATA_ROOT"):
+        pytest.skip("DATA_ROOT is not set: no mirror of the hub to read real data from")
+    return Path(os.environ["DATA_ROOT"])
+
+
+@pytest.fixture(scope="session")
+def micro_content() -> Callable[[], dict[str, Any]]:
+    """Return a maker of the `tiny` profile's content, cut to seconds for the whole grid."""
+
+    def content() -> dict[str, Any]:
+        tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+        small = {"updates": 3, "batch_tokens": 128, "max_sequence_length": 64}
+        return tiny | {
+            "languages": ["en", "qaa", "qab"],
+            "world": dict(WORLD),
+            "encoder": tiny["encoder"] | {"layers": 1, "hidden_size": 16, "vocabulary_size": 300},
+            "pretraining": {"tokens": 3000, "block_tokens": 32, "batch_tokens": 256},
+            "intermediate": dict(small),
+            "targets": {name: dict(small) for name in ("udpos", "xnli", "xquad")}
+            | {"tatoeba": {"batch_tokens": 128}},
+            "clean_targets": ["udpos"],
+            "seeds": {1: 1},
+        }
+
+    return content
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory, micro_content: Callable[[], Any]) -> Any:
+    """Return the micro profile, loaded from a file of its own."""
+    from lib import profile
+
+    file = tmp_path_factory.mktemp("profiles") / "micro.yaml"
+    file.write_text(yaml.safe_dump(micro_content(), sort_keys=False), encoding="utf-8")
+    return profile.load(str(file))
+
+
+@pytest.fixture(scope="session")
+def letters() -> Any:
+    """Return a tokenizer that makes every letter a token: what it gives can be said by hand.
+
+    `<s> <pad> </s> <unk>` are 0 to 3, `a` to `z` 4 to 29, `<mask>` 30. Zero-width spaces vanish.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *map(chr, range(97, 123)), "<mask>"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", unk_token="<unk>", pad_token="<pad>", mask_token="<mask>",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small_encoder() -> Callable[..., Any]:
+    """Return a maker of small encoders without dropout, with or without the MLM head."""
+    from transformers import set_seed
+
+    from lib import encoder
+    from lib.profile import Encoder
+
+    def make(vocabulary: int = 31, seed: int = 1, mlm: bool = False, layers: int = 2) -> Any:
+        set_seed(seed)
+        sizes = Encoder(
+            layers=layers, hidden_size=16, attention_heads=2, feed_forward_size=32, dropout=0.0
+        )
+        model = encoder.new(sizes, vocabulary)
+        return model if mlm else model.base_model
+
+    return make

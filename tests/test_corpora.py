@@ -1,0 +1,363 @@
+"""Examples come the same way from any root; what cannot be right is refused in one line."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet as parquet
+import pytest
+from datasets import ClassLabel, Dataset, Features, List
+
+from lib import corpora, profile, tasks
+from lib.errors import InputError
+from lib.profile import Profile
+from lib.tasks import Source
+
+XTREME, UD = "google/xtreme", "commul/universal_dependencies"
+TAGS = List(ClassLabel(names=["NOUN", "VERB", "PUNCT"]))
+Write = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a cache of its own, so that none reads what another wrote."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """Return a profile of real languages whose mirror is the test's own folder."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    return profile.load("small_cpu")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a writer of one split in the hub's layout, with the repository's card."""
+    configs: dict[str, dict[str, list[str]]] = {}
+
+    def one(repository: str, config: str, split: str, rows: dict[str, Any], **kinds: Any) -> None:
+        plain = Dataset.from_dict(rows).features
+        data = Dataset.from_dict(rows, features=Features({**plain, **kinds}))
+        folder = tmp_path / repository
+        (folder / config).mkdir(parents=True, exist_ok=True)
+        data.to_parquet(folder / config / f"{split}-00000-of-00001.parquet")
+        splits = configs.setdefault(repository, {}).setdefault(config, [])
+        if split not in splits:
+            splits.append(split)
+        lines = ["---", "configs:"]
+        for name, splits in configs[repository].items():
+            lines += [f"- config_name: {name}", "  data_files:"]
+            for each in splits:
+                lines += [f"  - split: {each}", f"    path: {name}/{each}-*"]
+        (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
+
+    return one
+
+
+def evaluation(name: str) -> Source:
+    source = tasks.get(name).evaluation
+    assert source is not None
+    return source
+
+
+# Loading
+
+
+def test_class_labels_come_as_names(real: Profile, write: Write) -> None:
+    rows = {"tokens": [["Katze", "schläft", "."], ["Ja"]], "pos_tags": [[0, 1, 2], [0]]}
+    write(XTREME, "udpos.German", "test", rows, pos_tags=TAGS)
+    assert corpora.load(real, evaluation("udpos"), "de") == [
+        {"id": "0", "words": ["Katze", "schläft", "."], "tags": ["NOUN", "VERB", "PUNCT"]},
+        {"id": "1", "words": ["Ja"], "tags": ["NOUN"]},
+    ]
+
+
+def test_a_configuration_that_mixes_languages_is_filtered(real: Profile, write: Write) -> None:
+    rows = {
+        "language": ["de", "en", "de"],
+        "sentence1": ["a", "b", "c"],
+        "sentence2": ["x", "y", "z"],
+        "gold_label": ["neutral", "entailment", "neutral"],
+    }
+    write(XTREME, "XNLI", "test", rows)
+    found = corpora.load(real, evaluation("xnli"), "de")
+    assert [(e["id"], e["sentence1"], e["label"]) for e in found] == [
+        ("0", "a", "neutral"), ("2", "c", "neutral")
+    ]  # fmt: skip
+    assert corpora.load(real, evaluation("xnli"), "fr", required=False) == []
+
+
+def test_a_mixture_that_only_ids_tell_apart_is_filtered_by_prefix(
+    real: Profile, write: Write
+) -> None:
+    answer = {"text": ["b"], "answer_start": [2]}
+    rows = {"id": ["english-1-0", "korean-1-0", "english-7-1"], "context": ["a b"] * 3,
+            "question": ["q1", "q2", "q3"], "answers": [answer] * 3}  # fmt: skip
+    write(XTREME, "tydiqa", "train", rows)
+    found = corpora.load(real, tasks.TRAINING["tydiqa_en"])
+    assert [e["question"] for e in found] == ["q1", "q3"]
+    assert [(e["answers"], e["starts"]) for e in found] == [(["b"], [2])] * 2
+
+
+@pytest.mark.parametrize("nothing", ["None", "_", "", None])
+def test_multiword_tokens_and_empty_nodes_are_no_words(
+    real: Profile, write: Write, nothing: str | None
+) -> None:
+    # 1-2 zum = zu + dem, 8.1 an elided verb: lines of the file, but no words of the tree.
+    rows = {"tokens": [["zum", "zu", "dem", "Haus", "geht", "er"]],
+            "head": [[nothing, "3", "3", "0", nothing, "3"]],
+            "deprel": [["_", "case", "det", "root", "_", "nsubj"]]}  # fmt: skip
+    write(UD, "en_ewt", "train", rows)
+    (found,) = corpora.load(real, tasks.TRAINING["ewt"])
+    assert found["words"] == ["zu", "dem", "Haus", "er"]
+    assert found["heads"] == [3, 3, 0, 3]
+    assert found["relations"] == ["case", "det", "root", "nsubj"]
+
+
+@pytest.mark.parametrize(
+    ("code", "iso3"), [("de", "deu"), ("zh", "cmn"), ("ar", "ara"), ("sw", "swh")]
+)
+def test_retrieval_is_found_by_tatoebas_own_codes(
+    real: Profile, write: Write, code: str, iso3: str
+) -> None:
+    rows = {"source_sentence": ["s"], "target_sentence": ["t"], "source_lang": [iso3],
+            "target_lang": ["eng"]}  # fmt: skip
+    write(XTREME, f"tatoeba.{iso3}", "validation", rows)
+    assert corpora.load(real, evaluation("tatoeba"), code) == [
+        {"id": "0", "source": "s", "target": "t"}
+    ]
+
+
+def test_examples_without_a_label_are_left_out(real: Profile, write: Write) -> None:
+    rows = {"premise": ["a", "b", "c", "d"], "hypothesis": ["x"] * 4, "label": [0, -1, 2, 1]}
+    names = ClassLabel(names=["entailment", "neutral", "contradiction"])
+    write("stanfordnlp/snli", "plain_text", "validation", rows, label=names)
+    found = corpora.load(real, tasks.TRAINING["snli_validation"])
+    assert [(e["id"], e["label"]) for e in found] == [
+        ("0", "entailment"), ("2", "contradiction"), ("3", "neutral")
+    ]  # fmt: skip
+
+
+def test_graded_pairs_without_a_grade_are_left_out(real: Profile, write: Write) -> None:
+    rows = {"sentence1": ["a", "b", "c"], "sentence2": ["x", "y", "z"], "label": [0.0, -1.0, 4.5]}
+    write("nyu-mll/glue", "stsb", "train", rows)
+    found = corpora.load(real, tasks.TRAINING["stsb"])
+    assert [(e["id"], e["label"]) for e in found] == [("0", 0.0), ("2", 4.5)]
+
+
+def text(write: Write, number: int) -> Source:
+    write("multilingual-text", "de", "train",
+          {"text": [f"t{i}" for i in range(number)], "source": ["s"] * number})  # fmt: skip
+    return tasks.TEXT
+
+
+def test_a_limit_keeps_the_same_mixture_each_time(real: Profile, write: Write) -> None:
+    source = text(write, 200)
+    ten, twenty, every = (corpora.load(real, source, "de", n) for n in (10, 20, 0))
+    assert [e["text"] for e in every] == [f"t{i}" for i in range(200)]
+    assert len(ten) == 10 and ten == twenty[:10]
+    assert len({e["id"] for e in twenty}) == 20
+    assert all(e["text"] == f"t{e['id']}" for e in twenty)
+    # A fixed shuffle, not the head of a file that may be sorted.
+    assert max(int(e["id"]) for e in ten) > 100
+
+
+def test_training_sets_are_joined(real: Profile, write: Write) -> None:
+    names = ClassLabel(names=["entailment", "neutral", "contradiction"])
+    for split, label in (("validation", 0), ("test", 1)):
+        rows = {"premise": [split] * 3, "hypothesis": ["x"] * 3, "label": [label] * 3}
+        write("stanfordnlp/snli", "plain_text", split, rows, label=names)
+    sources = ["snli_validation", "snli_test"]
+    found = corpora.load_training(real, tasks.get("xnli"), sources, 0)
+    assert sorted((e["sentence1"], e["label"]) for e in found) == [
+        *[("test", "neutral")] * 3, *[("validation", "entailment")] * 3
+    ]  # fmt: skip
+    assert corpora.load_training(real, tasks.get("xnli"), sources, 4) == found[:4]
+
+
+# Refusals
+
+
+def refused(call: Callable[[], Any]) -> str:
+    with pytest.raises(InputError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_missing_configuration_is_named_with_id_and_folder(
+    real: Profile, write: Write, tmp_path: Path
+) -> None:
+    write(XTREME, "udpos.French", "validation", {"tokens": [["a"]], "pos_tags": [[0]]})
+    for code, name in (("de", "udpos.German"), ("fr", "udpos.French")):
+        message = refused(lambda code=code: corpora.load(real, evaluation("udpos"), code))
+        for part in (XTREME, name, "'test'", str(tmp_path)):
+            assert part in message
+        assert corpora.load(real, evaluation("udpos"), code, required=False) == []
+
+
+def test_a_renamed_column_is_named(real: Profile, write: Write) -> None:
+    write(XTREME, "udpos.German", "test", {"words": [["a"]], "pos_tags": [[0]]}, pos_tags=TAGS)
+    message = refused(lambda: corpora.load(real, evaluation("udpos"), "de"))
+    assert "udpos.German" in message and "'tokens'" in message and "words" in message
+
+
+def test_labels_of_a_single_value_are_refused(real: Profile, write: Write) -> None:
+    rows = {"sentence1": ["a", "b"], "sentence2": ["x", "y"], "label": [0.0, 0.0]}
+    write("nyu-mll/glue", "stsb", "train", rows)
+    message = refused(lambda: corpora.load_training(real, tasks.get("stsb"), ["stsb"], 0))
+    assert "stsb" in message and "0.0" in message
+
+
+def test_training_data_without_a_labelled_example_are_refused(real: Profile, write: Write) -> None:
+    rows = {"sentence1": ["a", "b"], "sentence2": ["x", "y"], "label": [-1.0, -1.0]}
+    write("nyu-mll/glue", "stsb", "train", rows)
+    message = refused(lambda: corpora.load_training(real, tasks.get("stsb"), ["stsb"], 0))
+    assert "stsb" in message
+
+
+def test_text_that_is_on_no_hub_says_how_to_build_it(
+    real: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATA_ROOT")
+    message = refused(lambda: corpora.load(real, tasks.TEXT, "de"))
+    assert "multilingual-text" in message and "DATA_ROOT" in message
+
+
+def test_a_fingerprint_follows_the_bytes(real: Profile, write: Write, tmp_path: Path) -> None:
+    text(write, 3)
+    before = corpora.fingerprint(tmp_path, "multilingual-text", "de")
+    corpora.fingerprint.cache_clear()
+    assert corpora.fingerprint(tmp_path, "multilingual-text", "de") == before
+    corpora.fingerprint.cache_clear()
+    text(write, 4)
+    assert corpora.fingerprint(tmp_path, "multilingual-text", "de") != before
+
+
+def test_two_roots_with_the_same_card_are_two_sets_of_data(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text(write, 3)
+    shutil.copytree(tmp_path / "multilingual-text", tmp_path / "other" / "multilingual-text")
+    text(write, 5)
+    found = []
+    for root in (tmp_path, tmp_path / "other"):
+        monkeypatch.setenv("DATA_ROOT", str(root))
+        found.append(len(corpora.load(profile.load("small_cpu"), tasks.TEXT, "de")))
+    assert found == [5, 3]
+
+
+def test_a_file_that_was_replaced_is_read_anew(real: Profile, write: Write) -> None:
+    assert len(corpora.load(real, text(write, 3), "de")) == 3
+    corpora._table.cache_clear()
+    assert len(corpora.load(real, text(write, 5), "de")) == 5
+
+
+def test_two_worlds_do_not_share_their_sentences(micro: Profile) -> None:
+    other = micro.model_copy(update={"world": micro.world | {"seed": 2}})
+    texts = [
+        {e["sentence1"] for e in corpora.load(settings, tasks.TRAINING["stsb"])}
+        for settings in (micro, other)
+    ]
+    files = []
+    for settings in (micro, other):
+        root = corpora.prepare(settings)
+        assert root is not None
+        (file,) = (root / "nyu-mll" / "glue" / "stsb").glob("train-*")
+        files.append(set(parquet.read_table(file)["sentence1"].to_pylist()))
+    assert files[0] != files[1]
+    assert texts == files
+
+
+# The world
+
+
+def test_every_target_loads_from_the_world_in_every_language(micro: Profile) -> None:
+    sizes = {"udpos": 16, "panx": 16, "xnli": 18, "pawsx": 10, "xquad": 16, "tatoeba": 16}
+    for name, size in sizes.items():
+        for code in ("qaa", "qab"):
+            found = corpora.load(micro, evaluation(name), code)
+            assert len(found) == size, (name, code)
+            assert set(evaluation(name).columns) | {"id"} <= set(found[0])
+
+
+def test_every_training_set_loads_from_the_world(micro: Profile) -> None:
+    for name in ("ud_parsing", "stsb", "udpos", "panx", "xnli", "pawsx", "xquad"):
+        row = tasks.get(name)
+        found = corpora.load_training(micro, row, row.train, 0)
+        assert len(found) >= 20, name
+        labels = {label for e in found for label in e.get("tags", [e.get("label")])}
+        assert not row.labels or labels <= set(row.labels), name
+
+
+def test_answers_of_the_world_stand_where_they_are_said_to(micro: Profile) -> None:
+    for code in ("en", "qaa", "qab"):
+        for e in corpora.load(micro, evaluation("xquad"), code):
+            for answer, start in zip(e["answers"], e["starts"], strict=True):
+                assert e["context"][start : start + len(answer)] == answer
+
+
+def test_a_world_is_written_once(micro: Profile) -> None:
+    root = corpora.prepare(micro)
+    assert root is not None
+    before = {file: file.stat().st_mtime_ns for file in root.rglob("*.parquet")}
+    assert before
+    assert corpora.prepare(micro) == root
+    assert {file: file.stat().st_mtime_ns for file in root.rglob("*.parquet")} == before
+    assert not list(root.parent.glob(".writing-*"))
+
+
+# Real data
+
+
+@pytest.fixture
+def settings(mirror: Path) -> Profile:
+    return profile.load("small_cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("ewt", 12_543), ("stsb", 5_749), ("panx_en", 20_000), ("tydiqa_en", 3_696)],
+)
+def test_training_sets_have_their_published_sizes(settings: Profile, name: str, size: int) -> None:
+    examples = corpora.load(settings, tasks.TRAINING[name])
+    assert len(examples) == size
+    if name == "ewt":
+        assert sum(len(e["words"]) for e in examples) == 204_585
+        assert all(e["heads"].count(0) == 1 for e in examples)
+
+
+def test_xnli_has_2490_validation_pairs_per_language_in_balance(settings: Profile) -> None:
+    source = corpora.evaluation_source(tasks.get("xnli"), "validation")
+    for code in ("en", "sw", "th"):
+        labels = [e["label"] for e in corpora.load(settings, source, code)]
+        assert {label: labels.count(label) for label in set(labels)} == dict.fromkeys(
+            tasks.INFERENCE, 830
+        )
+
+
+def test_real_answers_stand_where_they_are_said_to(settings: Profile) -> None:
+    for code in ("en", "zh", "ar"):
+        examples = corpora.load(settings, evaluation("xquad"), code)
+        assert len(examples) == 1_190
+        for e in examples:
+            assert e["context"][e["starts"][0] :].startswith(e["answers"][0])
+
+
+def test_real_tags_are_the_tasks_labels(settings: Profile) -> None:
+    for name, split in (("udpos", "test"), ("panx", "validation")):
+        source = corpora.evaluation_source(tasks.get(name), split)
+        for code in ("de", "hi"):
+            tags = {tag for e in corpora.load(settings, source, code) for tag in e["tags"]}
+            assert tags <= set(tasks.get(name).labels)
+            assert len(tags) > 5
+
+
+def test_retrieval_has_a_thousand_pairs_or_what_there_is(settings: Profile) -> None:
+    sizes = {code: len(corpora.load(settings, evaluation("tatoeba"), code))
+             for code in ("de", "jv", "sw", "kk")}  # fmt: skip
+    assert sizes == {"de": 1_000, "jv": 205, "sw": 390, "kk": 575}

@@ -1,0 +1,345 @@
+"""Features lose no word and no answer, and say what the labels say."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lib import corpora, encoder, evaluation, features, heads, profile, tasks
+from lib.errors import InputError
+from lib.intermediate import permute_tree
+
+UDPOS, XNLI, STSB, XQUAD, PARSING = map(tasks.get, ("udpos", "xnli", "stsb", "xquad", "ud_parsing"))
+NOUN, VERB, PUNCT = map(UDPOS.labels.index, ("NOUN", "VERB", "PUNCT"))
+
+
+def letter_ids(text: str) -> list[int]:
+    """Say by hand what the letters tokenizer gives: `a` is 4."""
+    return [ord(letter) - 93 for letter in text if letter != " "]
+
+
+def tagged(*words: str, tag: str = "NOUN") -> dict[str, Any]:
+    return {"id": "0", "words": list(words), "tags": [tag] * len(words)}
+
+
+def tree(words: list[str], governors: list[int], relations: list[str]) -> dict[str, Any]:
+    return {"id": "0", "words": words, "heads": governors, "relations": relations}
+
+
+def question(context: str, answer: str, start: int | None = None) -> dict[str, Any]:
+    place = context.index(answer) if start is None else start
+    return {"id": "0", "identifier": "q7", "question": "who is it", "context": context,
+            "answers": [answer], "starts": [place]}  # fmt: skip
+
+
+class Oracle(torch.nn.Module):
+    """Answer with the labels, so that only cutting and putting together are tested."""
+
+    def __init__(self, kind: type[heads.Head]) -> None:
+        super().__init__()
+        self.collate = kind.collate
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        labels = batch["labels"]
+        if "context" in batch:
+            length = batch["input_ids"].shape[1]
+            logits = torch.nn.functional.one_hot(labels, length).transpose(1, 2) * 10.0
+            return {"predictions": logits}
+        if "heads" in batch:
+            return {"predictions": torch.stack([batch["heads"].clamp(min=0), labels], dim=-1)}
+        return {"predictions": labels}
+
+
+def evaluate(head: Any, task: tasks.Task, examples: list[Any], tokenizer: Any, length: int) -> Any:
+    return evaluation.evaluate(
+        head, task, examples, tokenizer, length=length, batch_tokens=40
+    )  # fmt: skip
+
+
+# Words
+
+
+def test_words_carry_their_labels_at_their_first_subword(letters: Any) -> None:
+    example = {"id": "0", "words": ["ab", "c", "def"], "tags": ["NOUN", "VERB", "PUNCT"]}
+    (feature,) = features.make(UDPOS, [example], letters, 16)
+    assert feature["input_ids"] == [[0, *letter_ids("abcdef"), 2]]
+    assert feature["starts"] == [1, 3, 4]
+    assert feature["sizes"] == [2, 1, 3]
+    assert feature["labels"] == [NOUN, VERB, PUNCT]
+
+
+def test_a_word_without_subwords_becomes_the_unknown_token_and_keeps_its_label(
+    letters: Any,
+) -> None:
+    assert letters("\u200b", add_special_tokens=False)["input_ids"] == []
+    example = {"id": "0", "words": ["ab", "\u200b", "c"], "tags": ["NOUN", "PUNCT", "VERB"]}
+    (feature,) = features.make(UDPOS, [example], letters, 16)
+    assert feature["input_ids"] == [[0, *letter_ids("ab"), 3, *letter_ids("c"), 2]]
+    assert feature["starts"] == [1, 3, 4]
+    assert feature["labels"] == [NOUN, PUNCT, VERB]
+
+
+def test_a_long_sentence_is_cut_between_words_and_loses_none(letters: Any) -> None:
+    words = ["abc", "de", "f", "ghij", "k", "lmnopqrstuvwxyz", "a"]
+    example = tagged(*words) | {"tags": ["NOUN", "VERB", "NOUN", "VERB", "PUNCT", "NOUN", "VERB"]}
+    made = features.make(UDPOS, [example], letters, 8)
+    assert [feature["first"] for feature in made] == [0, 3, 5, 6]
+    bodies = [feature["input_ids"][0][1:-1] for feature in made]
+    # The word longer than a piece is cut to the six tokens that fit.
+    assert bodies == [letter_ids(text) for text in ("abcdef", "ghijk", "lmnopq", "a")]
+    labels = [label for feature in made for label in feature["labels"]]
+    assert labels == [UDPOS.labels.index(tag) for tag in example["tags"]]
+
+
+AWKWARD = [
+    tagged("\u200b"),
+    tagged("a", "\u200b", "\u200b", "b", tag="VERB"),
+    tagged(*["abcde"] * 40, tag="PUNCT"),
+    tagged("abcdefghijklmnopqrstuvwxyz" * 9, "a", tag="DET"),
+    tagged("ab", "ÀÉ", "a b"),
+]
+
+
+def test_every_word_of_every_sentence_gets_one_tag(letters: Any, small_encoder: Any) -> None:
+    head = heads.make(UDPOS, small_encoder())
+    scores, tags = evaluate(head, UDPOS, AWKWARD, letters, 12)
+    assert [len(row) for row in tags] == [len(example["words"]) for example in AWKWARD]
+    assert scores.n > 0
+
+
+def test_tags_of_cut_sentences_are_put_back_in_place(letters: Any) -> None:
+    rng = np.random.default_rng(0)
+    examples = [
+        example | {"tags": rng.choice(UDPOS.labels, len(example["words"])).tolist()}
+        for example in AWKWARD
+    ]
+    _, tags = evaluate(Oracle(heads.Tagger), UDPOS, examples, letters, 12)
+    assert tags == [example["tags"] for example in examples]
+
+
+def test_an_unknown_label_is_an_error_that_names_it(letters: Any) -> None:
+    with pytest.raises(InputError, match=r"udpos.*'NOMEN'"):
+        features.make(UDPOS, [tagged("a", tag="NOMEN")], letters, 16)
+    pair = {"id": "0", "sentence1": "a", "sentence2": "b", "label": "maybe"}
+    with pytest.raises(InputError, match=r"xnli.*'maybe'"):
+        features.make(XNLI, [pair], letters, 16)
+
+
+# Trees
+
+
+def test_relations_lose_their_subtypes(letters: Any) -> None:
+    example = tree(["a", "b", "c"], [2, 0, 2], ["nsubj:pass", "root", "nonsense:x"])
+    (feature,) = features.make(PARSING, [example], letters, 16)
+    assert feature["heads"] == [2, 0, 2]
+    assert [features.RELATIONS[i] for i in feature["labels"]] == ["nsubj", "root", "dep"]
+
+
+def test_an_arc_that_leaves_its_piece_is_not_learned(letters: Any) -> None:
+    # Pieces of two words: 1-2, 3-4. Arcs from 2 to 4 and from 3 to 2 cross the border.
+    example = tree(["abc", "def", "ghi", "jkl"], [2, 4, 2, 0], ["det", "obj", "det", "root"])
+    made = features.make(PARSING, [example], letters, 8)
+    assert [feature["heads"] for feature in made] == [[2, -100], [-100, 0]]
+
+
+def test_trees_come_back_as_they_went_in(letters: Any) -> None:
+    examples = [
+        tree(["a", "bc", "\u200b"], [2, 0, 2], ["det", "root", "punct"]),
+        tree(["abc"], [0], ["root"]),
+    ]
+    scores, trees = evaluate(Oracle(heads.Parser), PARSING, examples, letters, 12)
+    assert trees == [(example["heads"], example["relations"]) for example in examples]
+    assert scores.values["las"] == scores.values["uas"] == pytest.approx(1.0)
+
+
+def test_a_tree_in_pieces_is_one_tree_again(letters: Any) -> None:
+    # Pieces 1-2 and 3-4, each with a root of its own: that of the second hangs on the first's.
+    example = tree(["abc", "def", "ghi", "jkl"], [0, 1, 4, 1], ["root", "obj", "det", "conj"])
+    _, trees = evaluate(Oracle(heads.Parser), PARSING, [example], letters, 8)
+    assert trees == [([0, 1, 4, 1], ["root", "obj", "det", "conj"])]
+
+
+def depths(example: dict[str, Any]) -> list[int]:
+    """Return each word's distance from the root; an endless walk would be a cycle."""
+    found = []
+    for word in range(1, len(example["heads"]) + 1):
+        steps = 0
+        while word:
+            word = example["heads"][word - 1]
+            steps += 1
+            assert steps <= len(example["heads"]), "a cycle"
+        found.append(steps)
+    return found
+
+
+def shape(example: dict[str, Any]) -> Counter[Any]:
+    children = Counter(example["heads"])
+    rows = zip(depths(example), example["relations"], strict=True)
+    return Counter((*row, children[i + 1]) for i, row in enumerate(rows))
+
+
+def test_a_permuted_tree_keeps_its_shape_and_loses_its_words() -> None:
+    rng = np.random.default_rng(3)
+    relations = np.array(["nsubj", "obj", "det", "amod", "conj"])
+    moved = 0
+    for number in [1, 2, 3, *rng.integers(4, 30, 40)]:
+        # A random tree: each word hangs on an earlier one of a random order.
+        order = rng.permutation(number)
+        governors = np.zeros(number, dtype=int)
+        for i in range(1, number):
+            governors[order[i]] = order[rng.integers(i)] + 1
+        names = rng.choice(relations, number)
+        names[order[0]] = "root"
+        example = tree([f"w{i}" for i in range(number)], governors.tolist(), names.tolist())
+        permuted = permute_tree(example, rng)
+        assert permuted["words"] == example["words"]
+        assert permuted["heads"].count(0) == 1
+        assert permuted["relations"][permuted["heads"].index(0)] == "root"
+        assert shape(permuted) == shape(example)
+        moved += permuted["heads"] != example["heads"]
+    assert moved > 35
+
+
+# Pairs
+
+
+def test_a_pair_is_read_together_or_apart(letters: Any) -> None:
+    pair = {"id": "0", "sentence1": "ab", "sentence2": "cde", "label": 2.5}
+    (cross,) = features.make(STSB, [pair], letters, 16)
+    assert cross["input_ids"] == [[0, *letter_ids("ab"), 2, 2, *letter_ids("cde"), 2]]
+    assert cross["labels"] == 0.5
+    (bi,) = features.make(STSB, [pair], letters, 16, "bi")
+    assert bi["input_ids"] == [[0, *letter_ids("ab"), 2], [0, *letter_ids("cde"), 2]]
+
+
+def test_of_a_pair_too_long_the_longer_sentence_is_cut(letters: Any) -> None:
+    pair = {"id": "0", "sentence1": "ab", "sentence2": "cdefghijklmnop", "label": "neutral"}
+    (feature,) = features.make(XNLI, [pair], letters, 10)
+    assert feature["input_ids"] == [[0, *letter_ids("ab"), 2, 2, *letter_ids("cdef"), 2]]
+    assert feature["labels"] == XNLI.labels.index("neutral")
+
+
+# Questions
+
+LONG = " ".join(f"{a}{b} {b}{a}x" for a in "bcdfg" for b in "aeiou")
+ANSWERS = [LONG[:2], "gu ugx", "do odx du", LONG[-3:], "bi"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_windows_cover_the_context_and_hold_the_answer(letters: Any, answer: str) -> None:
+    made = features.make(XQUAD, [question(LONG, answer)], letters, 48)
+    assert len(made) > 2
+    seen = set()
+    found = []
+    for feature in made:
+        assert len(feature["input_ids"][0]) <= 48
+        inside = [offset for offset in feature["offsets"] if offset != (-1, -1)]
+        for (left, right), token in zip(feature["offsets"], feature["input_ids"][0], strict=True):
+            if left >= 0:
+                assert letter_ids(LONG[left:right]) == [token]
+        seen |= {place for left, right in inside for place in range(left, right)}
+        first, last = feature["labels"]
+        begin, end = LONG.index(answer), LONG.index(answer) + len(answer)
+        whole = inside[0][0] <= begin and inside[-1][1] >= end
+        if whole:
+            text = LONG[feature["offsets"][first][0] : feature["offsets"][last][1]]
+            found.append(text)
+        else:
+            assert (first, last) == (0, 0)
+    assert seen == {place for place, letter in enumerate(LONG) if letter != " "}
+    assert found and set(found) == {answer}
+
+
+def test_answers_are_read_from_the_right_window(letters: Any) -> None:
+    examples = [question(LONG, answer) for answer in ANSWERS]
+    scores, answers = evaluate(Oracle(heads.SpanFinder), XQUAD, examples, letters, 48)
+    assert answers == ANSWERS
+    assert scores.values["exact_match"] == pytest.approx(1.0)
+
+
+def test_the_second_of_two_equal_words_is_found_by_its_offset(letters: Any) -> None:
+    (feature,) = features.make(XQUAD, [question("aa bb aa", "aa", 6)], letters, 48)
+    assert feature["offsets"][feature["labels"][0]] == (6, 7)
+    assert feature["offsets"][feature["labels"][1]] == (7, 8)
+
+
+def test_an_answer_that_is_not_where_it_should_be_is_an_error(letters: Any) -> None:
+    with pytest.raises(InputError, match="q7") as error:
+        features.make(XQUAD, [question("aa bb", "bb", 1)], letters, 48)
+    assert "'a '" in str(error.value) and "'bb'" in str(error.value)
+
+
+def test_no_examples_make_no_features(letters: Any) -> None:
+    assert features.make(XQUAD, [], letters, 48) == []
+
+
+def test_retrieval_sentences_are_cut_to_the_length(letters: Any) -> None:
+    made = features.sentences(["abcdef", "a"], letters, 5)
+    assert [feature["input_ids"] for feature in made] == [
+        [[0, *letter_ids("abc"), 2]],
+        [[0, *letter_ids("a"), 2]],
+    ]
+
+
+@pytest.mark.parametrize("letters_in_question", [30, 60])
+def test_a_question_that_fills_the_window_is_cut_or_refused_in_one_line(
+    letters: Any, letters_in_question: int
+) -> None:
+    example = question("aa bb " * 30, "bb") | {"question": "z" * letters_in_question}
+    try:
+        made = features.make(XQUAD, [example], letters, 40)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert max(len(feature["input_ids"][0]) for feature in made) <= 40
+
+
+# Real data
+
+
+@pytest.fixture(scope="module")
+def unigram() -> Any:
+    """Return a tokenizer of our own kind, trained on a little text of several scripts."""
+    settings = profile.load("small_cpu")
+    codes = ("en", "ar", "hi", "ru", "th", "zh")
+    lines = [e["text"] for c in codes for e in corpora.load(settings, tasks.TEXT, c)[:400]]
+    return encoder.train_tokenizer(lines, 4000)
+
+
+@pytest.mark.parametrize("code", ["en", "ar", "hi", "ja", "th", "vi", "zh"])
+def test_every_word_of_real_text_has_a_subword(mirror: Path, request: Any, code: str) -> None:
+    tokenizer = request.getfixturevalue("unigram")
+    source = corpora.evaluation_source(UDPOS)
+    examples = corpora.load(profile.load("small_cpu"), source, code, 500)
+    made = features.make(UDPOS, examples, tokenizer, 64)
+    words = Counter[int]()
+    for feature in made:
+        assert len(feature["input_ids"][0]) <= 64
+        assert min(feature["sizes"]) >= 1
+        assert len(feature["starts"]) == len(feature["labels"]) == len(feature["sizes"])
+        words[feature["example"]] += len(feature["labels"])
+    assert words == {i: len(example["words"]) for i, example in enumerate(examples)}
+
+
+@pytest.mark.parametrize("code", ["en", "ar", "hi", "zh"])
+def test_every_real_answer_is_in_a_window(mirror: Path, request: Any, code: str) -> None:
+    tokenizer = request.getfixturevalue("unigram")
+    source = corpora.evaluation_source(XQUAD)
+    examples = corpora.load(profile.load("small_cpu"), source, code, 200)
+    found: dict[int, list[str]] = {}
+    for feature in features.make(XQUAD, examples, tokenizer, 256):
+        first, last = feature["labels"]
+        if first:
+            left, right = feature["offsets"][first][0], feature["offsets"][last][1]
+            context = examples[feature["example"]]["context"]
+            found.setdefault(feature["example"], []).append(context[left:right])
+    # An answer over a quarter of a window long may fall between two of them.
+    assert len(found) >= 0.99 * len(examples)
+    for number, texts in found.items():
+        answer = examples[number]["answers"][0]
+        # Tokens may reach beyond the answer, by a part of a word or a mark.
+        assert all(answer in text for text in texts)

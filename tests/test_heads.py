@@ -1,0 +1,246 @@
+"""Heads ignore padding, compute the losses that their papers state, and learn."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from lib import batches, heads, tasks
+from lib.batches import Feature
+
+KINDS = ["tagging", "parsing", "classification", "regression", "bi", "span"]
+ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "classification": "xnli",
+        "regression": "stsb", "bi": "stsb", "span": "xquad"}  # fmt: skip
+VOCABULARY, PAD = 31, 1
+
+
+def made(kind: str, encoder: Any) -> heads.Head:
+    torch.manual_seed(0)
+    pair = "bi" if kind == "bi" else "cross"
+    return heads.make(tasks.get(ROWS[kind]), encoder, pair)
+
+
+def feature(kind: str, words: int, seed: int) -> Feature:
+    """Make a random feature of this many words, one or two subwords each."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 3, words).tolist()
+    ids = [0, *rng.integers(4, VOCABULARY - 1, sum(sizes)).tolist(), 2]
+    found: Feature = {"example": 0, "first": 0, "input_ids": [ids], "sizes": sizes}
+    if kind in ("tagging", "parsing"):
+        found["starts"] = (1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])).tolist()
+        found["labels"] = rng.integers(0, 17, words).tolist()
+        found["heads"] = [0, *range(1, words)]
+    elif kind == "span":
+        found["offsets"] = [
+            (-1, -1),
+            (-1, -1),
+            *((i, i + 1) for i in range(len(ids) - 3)),
+            (-1, -1),
+        ]
+        found["labels"] = sorted(rng.integers(2, len(ids) - 1, 2).tolist())
+    elif kind == "classification":
+        found["labels"] = int(rng.integers(3))
+    else:
+        found["labels"] = float(rng.random())
+        if kind == "bi":
+            found["input_ids"] = [ids, [0, *rng.integers(4, VOCABULARY - 1, words).tolist(), 2]]
+    return found
+
+
+def output(head: heads.Head, batch: dict[str, torch.Tensor]) -> heads.Output:
+    head.eval()
+    with torch.no_grad():
+        return head(**batch)
+
+
+# Padding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_in_the_padding_changes_nothing(kind: str, small_encoder: Any) -> None:
+    head = made(kind, small_encoder())
+    batch = head.collate([feature(kind, 3, 1), feature(kind, 9, 2)], PAD)
+    padded = batch["attention_mask"] == 0
+    assert padded.any()
+    before = output(head, batch)
+    noise = torch.randint(4, VOCABULARY - 1, batch["input_ids"].shape)
+    after = output(head, batch | {"input_ids": torch.where(padded, noise, batch["input_ids"])})
+    assert torch.equal(before["loss"], after["loss"])
+    assert torch.equal(before["predictions"], after["predictions"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_longer_neighbour_changes_no_prediction(kind: str, small_encoder: Any) -> None:
+    head = made(kind, small_encoder())
+    short, long = feature(kind, 3, 1), feature(kind, 9, 2)
+    alone = output(head, head.collate([short], PAD))
+    batch = head.collate([short, long], PAD)
+    if not batch["labels"].is_floating_point():
+        # Cross entropy leaves -100 out, so that the loss is the short one's alone.
+        batch["labels"][1] = -100
+        if "heads" in batch:
+            batch["heads"][1] = -100
+    together = output(head, batch)
+    first = alone["predictions"][0]
+    beside = together["predictions"][0][: len(first)] if first.ndim else together["predictions"][0]
+    torch.testing.assert_close(beside, first, atol=1e-5, rtol=1e-5)
+    if not batch["labels"].is_floating_point():
+        torch.testing.assert_close(together["loss"], alone["loss"], atol=1e-5, rtol=1e-5)
+
+
+def test_no_arc_points_to_padding_or_to_the_word_itself(small_encoder: Any) -> None:
+    head = made("parsing", small_encoder())
+    words = [1, 2, 5, 12]
+    batch = head.collate([feature("parsing", n, n) for n in words], PAD)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(head.arcs.weight, std=3.0)
+        torch.nn.init.normal_(head.arcs.bias, std=3.0)
+        chosen = output(head, batch)["predictions"][..., 0]
+        for row, number in zip(chosen, words, strict=True):
+            governors = row[:number].tolist()
+            assert max(governors) <= number
+            assert all(governor != i + 1 for i, governor in enumerate(governors))
+
+
+def test_no_answer_is_scored_outside_the_context(small_encoder: Any) -> None:
+    head = made("span", small_encoder())
+    features = [feature("span", 3, 1), feature("span", 9, 2)]
+    logits = output(head, head.collate(features, PAD))["predictions"]
+    for row, one in zip(logits, features, strict=True):
+        inside = [i for i, (left, _) in enumerate(one["offsets"]) if left >= 0]
+        outside = [i for i in range(1, len(row)) if i not in inside]
+        assert row[outside].max() < row[inside].min() - 1000
+
+
+# Losses
+
+
+class Table(torch.nn.Module):
+    """Stand in for an encoder: the hidden state of a token is its row."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(hidden_size=rows.shape[1], hidden_dropout_prob=0.0)
+        self.rows = torch.nn.Parameter(torch.tensor(rows, dtype=torch.float32))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=self.rows[input_ids])
+
+
+def cross_entropy(scores: dict[int, float], gold: int) -> float:
+    return float(np.log(sum(np.exp(list(scores.values())))) - scores[gold])
+
+
+def test_the_parser_loss_is_that_of_the_formula_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(10, 4))
+    head = heads.Parser(Table(rows)).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    rows = head.encoder.rows.detach().numpy()
+    # Word 1 is tokens 5 and 6, word 2 is 7, word 3 is 8; word 3's head is outside the piece.
+    one = {"input_ids": [[0, 5, 6, 7, 8, 2]], "sizes": [2, 1, 1], "heads": [2, 0, -100],
+           "labels": [4, 9, 1]}  # fmt: skip
+    nodes = [rows[0], (rows[5] + rows[6]) / 2, rows[7], rows[8]]
+    weight, bias = head.arcs.weight.detach().numpy(), head.arcs.bias.detach().numpy()
+    biaffine, of_head = head.relations.detach().numpy(), head.head_output.weight.detach().numpy()
+    of_word, constant = head.output.weight.detach().numpy(), head.output.bias.detach().numpy()
+    arcs, relations = [], []
+    for word, governor, label in ((1, 2, 4), (2, 0, 9)):
+        d, g = nodes[word], nodes[governor]
+        scores = {i: (weight @ d + bias) @ nodes[i] for i in range(4) if i != word}
+        arcs.append(cross_entropy(scores, governor))
+        named = {
+            r: d @ biaffine[r] @ g + of_word[r] @ d + constant[r] + of_head[r] @ g
+            for r in range(len(constant))
+        }
+        relations.append(cross_entropy(named, label))
+    expected = np.mean(arcs) + np.mean(relations)
+    found = output(head, head.collate([one], PAD))["loss"].item()
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_masked_loss_is_that_of_transformers(small_encoder: Any) -> None:
+    model = small_encoder(mlm=True).eval()
+    special = batches.SpecialTokens(0, 2, PAD, VOCABULARY - 1, (0, 1, 2, 3, VOCABULARY - 1))
+    blocks = torch.randint(4, VOCABULARY - 1, (6, 20))
+    blocks[:, 0] = 0
+    data = batches.MaskedBlocks(blocks, [list(range(6))], special, VOCABULARY, 0.3, 1)
+    batch = data[0]
+    labels = torch.full_like(blocks, -100)
+    labels[batch["chosen"]] = blocks[batch["chosen"]]
+    with torch.no_grad():
+        ours = heads.MaskedLanguageModel(model)(**batch)
+        theirs = model(batch["input_ids"], batch["attention_mask"], labels=labels)
+    torch.testing.assert_close(ours["loss"], theirs.loss)
+    assert torch.equal(ours["predictions"], theirs.logits[batch["chosen"]].argmax(-1))
+
+
+def test_the_taggers_loss_is_the_mean_over_all_words_of_the_batch(small_encoder: Any) -> None:
+    head = made("tagging", small_encoder())
+    parts = [feature("tagging", n, n) for n in (2, 7)]
+    losses = [output(head, head.collate([part], PAD))["loss"].item() for part in parts]
+    together = output(head, head.collate(parts, PAD))["loss"].item()
+    assert together == pytest.approx((2 * losses[0] + 7 * losses[1]) / 9, rel=1e-5)
+
+
+def test_the_bi_encoder_is_symmetric_and_gives_cosines_of_means(small_encoder: Any) -> None:
+    model = small_encoder().eval()
+    head = made("bi", model)
+    one = feature("bi", 6, 1)
+    turned = one | {"input_ids": one["input_ids"][::-1]}
+    same = one | {"input_ids": [one["input_ids"][0]] * 2}
+    found = output(head, head.collate([one, turned, same], PAD))["predictions"]
+    with torch.no_grad():
+        vectors = [
+            model(torch.tensor([ids])).last_hidden_state[0].mean(0) for ids in one["input_ids"]
+        ]
+    cosine = functional.cosine_similarity(*vectors, dim=0).item()
+    assert found.tolist() == pytest.approx([cosine, cosine, 1.0], abs=1e-5)
+
+
+def test_a_regressor_gives_the_squared_error(small_encoder: Any) -> None:
+    for kind in ("regression", "bi"):
+        head = made(kind, small_encoder())
+        parts = [feature(kind, n, n) for n in (2, 5, 7)]
+        found = output(head, head.collate(parts, PAD))
+        gold = np.array([part["labels"] for part in parts])
+        expected = np.mean((found["predictions"].numpy() - gold) ** 2)
+        assert found["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_piece_without_a_single_arc_inside_leaves_the_loss_finite(small_encoder: Any) -> None:
+    head = made("parsing", small_encoder())
+    piece = feature("parsing", 1, 1) | {"heads": [-100]}
+    assert torch.isfinite(output(head, head.collate([piece], PAD))["loss"])
+
+
+# Learning
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_eight_examples_can_be_learned_by_heart(kind: str, small_encoder: Any) -> None:
+    head = made(kind, small_encoder(layers=1)).train()
+    batch = head.collate([feature(kind, 4, seed) for seed in range(8)], PAD)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2, weight_decay=0.0)
+    losses = []
+    for _ in range(80):
+        loss = head(**batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.15 * losses[0]
+
+
+def test_every_parameter_of_a_head_is_trained(small_encoder: Any) -> None:
+    for kind in set(KINDS) - {"bi"}:
+        head = made(kind, small_encoder())
+        head(**head.collate([feature(kind, 4, seed) for seed in range(8)], PAD))["loss"].backward()
+        for name, parameter in head.named_parameters():
+            if not name.startswith("encoder."):
+                assert parameter.grad is not None and parameter.grad.abs().sum() > 0, (kind, name)

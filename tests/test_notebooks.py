@@ -1,0 +1,152 @@
+"""The whole workflow in miniature, the notebooks again by nbval, and the README's promises."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lib import paths, profile
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+
+
+def run(*command: str, **environment: Any) -> subprocess.CompletedProcess[str]:
+    given = os.environ | {key: str(value) for key, value in environment.items()}
+    return subprocess.run(
+        [sys.executable, *command], env=given, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path], str]:
+    """Run the whole grid of `tiny` into an empty folder, once."""
+    folder = tmp_path_factory.mktemp("grid")
+    roots = {
+        "RESULTS_ROOT": folder / "results",
+        "FIGURES_ROOT": folder / "figures",
+        "WORLDS_ROOT": folder / "world",
+    }
+    done = run("-m", "lib.workflow", "tiny", **roots)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, roots, done.stdout
+
+
+def test_the_grid_leaves_every_cell_with_its_record_notebook_and_scores(grid: Any) -> None:
+    folder, _, said = grid
+    study = profile.load("tiny")
+    results = folder / "results/tiny"
+    for condition in study.conditions:
+        for target in study.targets:
+            cell = results / f"transfer/{condition}/{target}/seed=1"
+            assert (cell / "run.json").is_file() and (cell / "scores.parquet").is_file()
+        assert (results / f"transfer/{condition}/all/seed=1/notebook.ipynb").is_file()
+    assert "left" in said and "3 transfer: ud_parsing to all, seed 1" in said
+
+
+def test_the_analysis_leaves_each_figure_as_png_svg_and_csv(grid: Any) -> None:
+    figures = grid[0] / "figures/tiny"
+    names = {file.stem for file in figures.glob("*.png")}
+    assert {"gains_by_target", "scores_by_language", "difference_by_distance"} <= names
+    for name in names:
+        assert (figures / f"{name}.svg").is_file() and (figures / f"{name}.csv").is_file()
+
+
+def test_a_second_call_finds_nothing_to_do_within_ten_seconds(grid: Any) -> None:
+    folder, roots, _ = grid
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*.json")}
+    started = time.perf_counter()
+    done = run("-m", "lib.workflow", "tiny", **roots)
+    assert time.perf_counter() - started < 10
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout
+    assert before == {file: file.stat().st_mtime_ns for file in folder.rglob("*.json")}
+
+
+def test_a_changed_budget_is_refused_by_name_before_anything_runs(grid: Any) -> None:
+    folder, roots, _ = grid
+    changed = yaml.safe_load(paths.profile_file("tiny").read_text())
+    changed["targets"]["panx"]["updates"] = 11
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump(changed))
+    done = run("-m", "lib.workflow", str(file), **roots)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "target.updates = 10, asked for 11" in done.stderr
+
+
+def test_nbval_repeats_the_phase_notebooks_in_another_empty_store(grid: Any) -> None:
+    folder, roots, _ = grid
+    results = folder / "results/tiny"
+    copies = folder / "nbval"
+    copies.mkdir()
+    for name, cell in (
+        ("1_pretrain", "pretrain/seed=1"),
+        ("2_intermediate", "intermediate/ud_parsing/seed=1"),
+        ("3_transfer", "transfer/ud_parsing/all/seed=1"),
+    ):
+        shutil.copy(results / cell / "notebook.ipynb", copies / f"{name}.ipynb")
+    done = run(
+        *("-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", str(copies)),
+        **roots | {"RESULTS_ROOT": folder / "results-again"},
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (folder / "results-again/tiny/transfer/ud_parsing/xquad/seed=1/run.json").is_file()
+
+
+def test_nbval_repeats_the_analysis(grid: Any) -> None:
+    folder, roots, _ = grid
+    notebook = folder / "results/tiny/analysis_syntax_vs_semantics/notebook.ipynb"
+    done = run(
+        "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", str(notebook), **roots
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_misspelt_parameter_stops_the_third_cell_with_one_line_that_names_it(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out.ipynb"
+    done = run(
+        *("-m", "papermill", str(paths.NOTEBOOKS / "3_transfer.ipynb"), str(out)),
+        *("-p", "profile", "tiny", "-p", "taget", "udpos"),
+    )
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if "InputError" in line]
+    assert said == ["InputError: unknown parameter 'taget': "
+                    "expected profile, target, condition, seed"]  # fmt: skip
+    assert not any(tmp_path.glob("results/*"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_keeps_the_house_rules(notebook: Path) -> None:
+    import nbformat
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    assert "parameters" in cells[1].metadata.get("tags", [])
+    for line in cells[1].source.splitlines():
+        assert "#" in line, f"no trailing comment: {line}"
+    assert "parameters.check" in cells[2].source
+    for cell in cells:
+        assert cell.cell_type == "markdown" or len(cell.source.splitlines()) <= 12
+
+
+def test_conda_users_get_the_same_packages() -> None:
+    environment = yaml.safe_load((paths.REPOSITORY / "environment.yml").read_text())
+    section = next(entry["pip"] for entry in environment["dependencies"] if "pip" in entry)
+    assert "--requirement requirements.txt" in section
+    named = (paths.REPOSITORY / "requirements.txt").read_text().splitlines()
+    pinned = (paths.REPOSITORY / "constraints.txt").read_text().lower().splitlines()
+    for line in named:
+        if line and not line.startswith("#"):
+            assert line.count("==") == 1 and line.lower() in pinned, line
+
+
+@pytest.mark.parametrize("module", sorted((paths.REPOSITORY / "lib").rglob("*.py")), ids=str)
+def test_a_module_is_read_in_one_sitting(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= 350

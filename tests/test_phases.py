@@ -1,0 +1,304 @@
+"""The three phases, each alone, twice, and against each other, on a world of seconds."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from lib import corpora, intermediate, paths, pretraining, results, tasks, transfer
+from lib.errors import InputError
+from lib.profile import Profile
+from lib.results import Cell
+
+TRAINED = ["stsb", "stsb-bi", "ud_parsing_shuffled", "mlm_on_stsb_text"]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give this module an empty result store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESULTS_ROOT", str(tmp_path_factory.mktemp("first")))
+        yield Path(paths.results("")).resolve()
+
+
+@pytest.fixture(scope="module")
+def udpos(store: Path, micro: Profile) -> results.Run:
+    """Run phase 3 in the empty store."""
+    assert not any(store.iterdir())
+    (run,) = transfer.run(micro, "ud_parsing", "udpos", 1)
+    return run
+
+
+@pytest.fixture(scope="module")
+def everything(udpos: results.Run, micro: Profile) -> list[results.Run]:
+    """Run every target under `none`."""
+    return transfer.run(micro, "none", "all", 1)
+
+
+def named(runs: list[results.Run], target: str) -> results.Run:
+    (run,) = [run for run in runs if run.cell.target == target]
+    return run
+
+
+# One call
+
+
+def test_phase_3_alone_makes_the_phases_before_it(udpos: results.Run, micro: Profile) -> None:
+    assert udpos.fresh
+    made = {file.parent for file in paths.results(micro.name).rglob("run.json")}
+    assert made == {
+        Cell(micro.name, "pretrain", 1).folder,
+        Cell(micro.name, "intermediate", 1, "ud_parsing").folder,
+        Cell(micro.name, "transfer", 1, "ud_parsing", "udpos").folder,
+    }
+    assert udpos.facts["updates"] == 3
+    assert 0 < udpos.facts["tokens"] <= 3 * 128
+
+
+def test_a_second_call_finds_everything_done_and_touches_nothing(
+    udpos: results.Run, micro: Profile, store: Path
+) -> None:
+    before = digests(store)
+    (again,) = transfer.run(micro, "ud_parsing", "udpos", 1)
+    assert not again.fresh
+    assert not intermediate.run(micro, "ud_parsing", 1).fresh
+    assert not pretraining.run(micro, 1).fresh
+    assert digests(store) == before
+    pd.testing.assert_frame_equal(again.scores, udpos.scores)
+
+
+def test_the_same_seed_in_another_store_gives_the_same_scores(
+    udpos: results.Run, micro: Profile, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, encoder = udpos.scores, Path("encoder", "model.safetensors")
+    phases = [Cell(micro.name, "pretrain", 1), Cell(micro.name, "intermediate", 1, "ud_parsing")]
+    weights = [load_file(cell.folder / encoder) for cell in phases]
+    # The tokenizer has a test of its own; here it is the training that must repeat.
+    tokenizer = (phases[0].folder / "encoder" / "tokenizer.json").read_text(encoding="utf-8")
+    predictions = pd.read_parquet(udpos.cell.folder / "predictions.parquet")
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    monkeypatch.setattr("lib.encoder.train_tokenizer", lambda *_: restored(tokenizer))
+    (again,) = transfer.run(micro, "ud_parsing", "udpos", 1)
+    assert again.fresh
+    for cell, first in zip(phases, weights, strict=True):
+        second = load_file(cell.folder / encoder)
+        assert first.keys() == second.keys()
+        assert all(first[name].equal(second[name]) for name in first)
+    pd.testing.assert_frame_equal(again.scores, scores, check_exact=True)
+    found = pd.read_parquet(again.cell.folder / "predictions.parquet")
+    pd.testing.assert_frame_equal(found, predictions, check_exact=True)
+
+
+def restored(tokenizer: str) -> object:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer), bos_token="<s>", eos_token="</s>",
+        cls_token="<s>", sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        mask_token="<mask>",
+    )  # fmt: skip
+
+
+def test_another_budget_is_refused_by_name_and_not_skipped(
+    udpos: results.Run, micro: Profile, store: Path
+) -> None:
+    before = digests(store)
+    budget = micro.targets["udpos"].model_copy(update={"updates": 5})
+    changed = micro.model_copy(update={"targets": micro.targets | {"udpos": budget}})
+    with pytest.raises(InputError, match=r"target\.updates = 3, asked for 5"):
+        transfer.run(changed, "ud_parsing", "udpos", 1)
+    earlier = micro.intermediate.model_copy(update={"updates": 5})
+    changed = micro.model_copy(update={"intermediate": earlier})
+    with pytest.raises(InputError, match=r"intermediate\.updates = 3, asked for 5"):
+        transfer.run(changed, "ud_parsing", "udpos", 1)
+    assert digests(store) == before
+
+
+# Scores
+
+
+def test_every_language_has_exactly_one_reported_score(
+    everything: list[results.Run], micro: Profile
+) -> None:
+    assert [run.cell.target for run in everything] == list(micro.targets)
+    for run in everything:
+        reported = run.scores[run.scores["reported"]]
+        expected = ["en", "qaa", "qab"] if run.cell.target != "tatoeba" else ["qaa", "qab"]
+        assert sorted(reported["language"]) == expected
+        assert set(reported["metric"]) == {tasks.get(run.cell.target).reported}
+        assert "development" not in set(reported["split"])
+        assert reported["value"].between(0, 1).all()
+
+
+def test_retrieval_keeps_every_layer_and_reports_two_thirds_of_the_depth(
+    everything: list[results.Run],
+) -> None:
+    scores = named(everything, "tatoeba").scores
+    layers = scores.groupby("language")["layer"].apply(list).to_dict()
+    assert layers == {"qaa": [0, 1], "qab": [0, 1]}
+    assert set(scores[scores["reported"]]["layer"]) == {1}
+    # Of XLM-R base, large, and a small encoder.
+    assert [transfer.reported_layer(depth) for depth in (12, 24, 3)] == [8, 16, 2]
+
+
+def test_a_reported_score_is_the_mean_of_its_predictions(everything: list[results.Run]) -> None:
+    for run in everything:
+        if run.cell.target in ("xnli", "tatoeba"):
+            predictions = pd.read_parquet(run.cell.folder / "predictions.parquet")
+            means = predictions.groupby("language")["value"].agg(["mean", "size"])
+            reported = run.scores[run.scores["reported"]].set_index("language")
+            for code, row in means.iterrows():
+                assert reported.loc[code, "value"] == pytest.approx(row["mean"])
+                assert reported.loc[code, "n"] == row["size"]
+
+
+def test_predictions_name_every_example_of_every_language(
+    everything: list[results.Run], micro: Profile
+) -> None:
+    for run in everything:
+        predictions = pd.read_parquet(run.cell.folder / "predictions.parquet")
+        assert not predictions.duplicated(["language", "id"]).any()
+        source = tasks.get(run.cell.target).evaluation
+        assert source is not None
+        for code, found in predictions.groupby("language"):
+            examples = corpora.load(micro, source, str(code))
+            assert sorted(found["id"]) == sorted(e["id"] for e in examples)
+
+
+def test_the_tidy_table_is_all_of_them(everything: list[results.Run], micro: Profile) -> None:
+    table = results.collect(micro.name)
+    assert list(table.columns) == results.SCORES
+    assert set(zip(table["condition"], table["target"], strict=True)) == {
+        ("ud_parsing", "udpos"), *(("none", target) for target in micro.targets)
+    }  # fmt: skip
+    key = ["condition", "target", "language", "metric", "seed", "split", "layer"]
+    assert not table.duplicated(key).any()
+
+
+# Conditions
+
+
+@pytest.mark.parametrize("condition", ["none", "random"])
+def test_a_condition_without_training_has_no_phase_2(
+    udpos: results.Run, micro: Profile, condition: str
+) -> None:
+    with pytest.raises(InputError, match=condition):
+        intermediate.run(micro, condition, 1)
+    assert not Cell(micro.name, "intermediate", 1, condition).folder.exists()
+
+
+def test_the_floor_is_not_the_pre_trained_encoder(
+    everything: list[results.Run], micro: Profile
+) -> None:
+    (floor,) = transfer.run(micro, "random", "tatoeba", 1)
+    pretrained = named(everything, "tatoeba").scores
+    key = ["language", "layer"]
+    pd.testing.assert_frame_equal(floor.scores[key], pretrained[key])
+    assert set(floor.scores["condition"]) == {"random"}
+    assert floor.scores["value"].tolist() != pretrained["value"].tolist()
+
+
+@pytest.mark.parametrize("condition", TRAINED)
+def test_every_condition_trains_the_encoder_in_the_same_updates(
+    udpos: results.Run, micro: Profile, condition: str
+) -> None:
+    run = intermediate.run(micro, condition, 1)
+    assert run.facts["updates"] == 3
+    assert 0.6 * 3 * 128 < run.facts["tokens"] <= 3 * 128
+    before, after = (
+        load_file(cell.folder / "encoder" / "model.safetensors")
+        for cell in (Cell(micro.name, "pretrain", 1), run.cell)
+    )
+    query = "encoder.layer.0.attention.self.query.weight"
+    prefix = "roberta." if condition.startswith("mlm") else ""
+    assert not before[f"roberta.{query}"].equal(after[prefix + query])
+    assert np.isfinite([row["loss"] for row in run.facts["log"]]).all()
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("condition", "target", "seed", "named"),
+    [
+        ("stsbb", "udpos", 1, "'stsbb'"),
+        ("stsb", "udposs", 1, "'udposs'"),
+        ("stsb", "udpos", 7, "7"),
+    ],
+)
+def test_what_the_profile_does_not_have_is_one_line(
+    udpos: results.Run,
+    micro: Profile,
+    store: Path,
+    condition: str,
+    target: str,
+    seed: int,
+    named: str,
+) -> None:
+    before = digests(store)
+    with pytest.raises(InputError) as error:
+        transfer.run(micro, condition, target, seed)
+    assert named in str(error.value) and "\n" not in str(error.value)
+    assert digests(store) == before
+
+
+def test_an_encoder_seed_that_is_not_the_profiles_is_refused(micro: Profile) -> None:
+    with pytest.raises(InputError, match="7"):
+        pretraining.run(micro, 7)
+
+
+def test_an_encoder_that_is_not_there_is_refused_before_training(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
+    gone = micro.encoder.model_copy(update={"path": str(tmp_path / "gone")})
+    budget = micro.pretraining.model_copy(update={"tokens": 0})
+    changed = micro.model_copy(update={"encoder": gone, "pretraining": budget})
+    with pytest.raises(InputError, match="gone"):
+        transfer.run(changed, "none", "tatoeba", 1)
+    assert not list((tmp_path / "results").rglob("run.json"))
+
+
+# Pre-training's mixture of languages
+
+
+def test_languages_are_drawn_by_their_flattened_share() -> None:
+    sizes = {"en": 800, "qaa": 150, "qab": 50}
+    weights = {code: (size / 1000) ** 0.5 for code, size in sizes.items()}
+    plan = pretraining.sample_blocks(sizes, 0.5, 2000, 8, seed=1)
+    assert {len(batch) for batch in plan} == {8}
+    drawn = np.array(plan).ravel()
+    edges = np.cumsum([0, *sizes.values()])
+    for (code, weight), low, high in zip(weights.items(), edges, edges[1:], strict=False):
+        share = weight / sum(weights.values())
+        mine = drawn[(drawn >= low) & (drawn < high)]
+        spread = (share * (1 - share) / len(drawn)) ** 0.5
+        assert abs(len(mine) / len(drawn) - share) < 4 * spread, code
+        # Every block of a language comes once before any comes again.
+        counts = np.bincount(mine - low, minlength=high - low)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_pre_training_says_what_it_read(udpos: results.Run, micro: Profile) -> None:
+    run = pretraining.run(micro, 1)
+    record = json.loads(run.cell.run_file.read_text(encoding="utf-8"))
+    # 3,000 tokens in batches of 8 blocks of 32.
+    assert (record["updates"], record["tokens"]) == (11, 2816)
+    assert set(record["text_tokens"]) == {"en", "qaa", "qab"}
+    assert set(run.scores["language"]) == {"en", "qaa", "qab"}
+    assert run.scores["value"].between(0, 1).all()
+    assert (run.cell.folder / "encoder" / "tokenizer.json").is_file()

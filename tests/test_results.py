@@ -1,0 +1,176 @@
+"""A cell is complete when its run.json stands, and never silently another than asked for."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lib import results
+from lib.errors import InputError
+from lib.results import Cell
+
+PARAMETERS = {"encoder": {"layers": 2, "pretraining": {"tokens": 100}}, "seed": 1, "names": ["a"]}
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def cell() -> Cell:
+    return Cell("small", "transfer", 1, "stsb", "udpos")
+
+
+def scores(**changes: Any) -> pd.DataFrame:
+    row = {"condition": "stsb", "target": "udpos", "language": "de", "metric": "f1",
+           "value": 0.5, "n": 10, "seed": 1, "encoder_seed": 1, "split": "test", "layer": None,
+           "reported": True}  # fmt: skip
+    return pd.DataFrame([row | changes])
+
+
+def finish(cell: Cell, parameters: Any = PARAMETERS, **tables: Any) -> results.Run:
+    return results.finish(cell, parameters, {"tokens": 7}, started=time.perf_counter(), **tables)
+
+
+def refused(cell: Cell, parameters: Any = PARAMETERS) -> str:
+    with pytest.raises(InputError) as error:
+        results.read(cell, parameters)
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(cell.run_file) in message
+    return message
+
+
+def test_a_cell_has_one_folder_per_phase_condition_target_and_seed(store: Path, cell: Cell) -> None:
+    assert cell.run_file == store / "small/transfer/stsb/udpos/seed=1/run.json"
+    assert Cell("small", "pretrain", 3).folder == store / "small/pretrain/seed=3"
+    assert (
+        Cell("small", "intermediate", 2, "stsb").folder == store / "small/intermediate/stsb/seed=2"
+    )
+    assert cell.work == store / "small/.work/transfer/stsb/udpos/seed=1"
+
+
+def test_a_finished_cell_is_read_back(cell: Cell) -> None:
+    assert results.read(cell, PARAMETERS) is None
+    table = scores()
+    made = finish(cell, scores=table, predictions=pd.DataFrame({"id": ["0"], "value": [1.0]}))
+    assert made.fresh
+    read = results.read(cell, dict(reversed(PARAMETERS.items())))
+    assert read is not None and not read.fresh
+    assert read.facts == made.facts
+    assert read.facts["tokens"] == 7
+    assert {"parameters", "commit", "packages", "device", "seconds"} <= set(read.facts)
+    assert read.scores["value"].tolist() == [0.5]
+    assert sorted(path.name for path in cell.folder.iterdir()) == [
+        "predictions.parquet", "run.json", "scores.parquet"
+    ]  # fmt: skip
+    assert cell.key in read.summary() and "there already" in read.summary()
+    assert "made now" in made.summary()
+
+
+def test_the_record_is_written_after_everything_else(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell.work / "encoder").mkdir(parents=True)
+    (cell.work / "encoder" / "weights").write_text("w")
+    (cell.work / "checkpoint-5").mkdir()
+    seen: list[set[str]] = []
+    replace = results.os.replace
+
+    def spy(source: Any, target: Any) -> None:
+        if Path(target) == cell.run_file:
+            seen.append({path.name for path in cell.folder.iterdir() if path.name[0] != "."})
+        replace(source, target)
+
+    monkeypatch.setattr(results.os, "replace", spy)
+    finish(cell, scores=scores())
+    assert seen == [{"scores.parquet", "encoder"}]
+    assert (cell.folder / "encoder" / "weights").read_text() == "w"
+    assert not (cell.work / "checkpoint-5").exists()
+
+
+def test_a_cell_that_died_before_its_record_is_not_finished(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "provenance", die)
+    with pytest.raises(KeyboardInterrupt):
+        finish(cell, scores=scores())
+    assert (cell.folder / "scores.parquet").is_file()
+    assert results.read(cell, PARAMETERS) is None
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"seed": 2}, ["seed = 1", "2"]),
+        ({"encoder": {"layers": 3, "pretraining": {"tokens": 100}}}, ["encoder.layers = 2", "3"]),
+        (
+            {"encoder": {"layers": 2, "pretraining": {"tokens": 200}}},
+            ["encoder.pretraining.tokens = 100", "200"],
+        ),
+        ({"names": ["a", "b"]}, ["names = ['a']", "['a', 'b']"]),
+        ({"new": 5}, ["new = None", "5"]),
+    ],
+)
+def test_another_value_of_a_parameter_is_an_error_that_names_it(
+    cell: Cell, changed: dict[str, Any], named: list[str]
+) -> None:
+    finish(cell)
+    before = cell.run_file.read_bytes()
+    message = refused(cell, PARAMETERS | changed)
+    for part in named:
+        assert part in message
+    assert cell.run_file.read_bytes() == before
+
+
+NO_RECORD = ["", "{", '{"tokens": 7}', "[]", "3", '{"parameters": {}}']
+
+
+@pytest.mark.parametrize("text", NO_RECORD)
+def test_a_damaged_record_is_an_error_that_names_the_file(cell: Cell, text: str) -> None:
+    finish(cell)
+    cell.run_file.write_text(text)
+    assert str(cell.folder) in refused(cell)
+
+
+def test_a_record_cut_in_the_middle_is_an_error(cell: Cell) -> None:
+    finish(cell)
+    whole = cell.run_file.read_text()
+    cell.run_file.write_text(whole[: len(whole) // 2])
+    refused(cell)
+
+
+def test_the_tidy_table_holds_finished_cells_only(cell: Cell) -> None:
+    finish(cell, scores=scores())
+    other = Cell("small", "transfer", 2, "stsb", "udpos")
+    finish(other, scores=scores(seed=2, value=0.75, extra="column"))
+    unfinished = Cell("small", "transfer", 3, "stsb", "udpos")
+    unfinished.folder.mkdir(parents=True)
+    scores(seed=3).to_parquet(unfinished.folder / "scores.parquet")
+    finish(Cell("small", "intermediate", 1, "stsb"), scores=pd.DataFrame({"metric": ["las"]}))
+    finish(Cell("small", "transfer", 1, "stsb", "all"))
+    finish(Cell("other", "transfer", 1, "stsb", "udpos"), scores=scores(value=0.1))
+    table = results.collect("small")
+    assert list(table.columns) == results.SCORES
+    assert sorted(zip(table["seed"], table["value"], strict=True)) == [(1, 0.5), (2, 0.75)]
+
+
+def test_a_store_without_a_finished_cell_is_one_line(store: Path) -> None:
+    with pytest.raises(InputError, match="no finished cell"):
+        results.collect("small")
+
+
+def test_a_record_is_plain_json(cell: Cell) -> None:
+    finish(cell)
+    record = json.loads(cell.run_file.read_text(encoding="utf-8"))
+    assert record["parameters"] == PARAMETERS
+    assert record["cell"] == cell.key

@@ -20,11 +20,16 @@ from transformers import (
     XLMRobertaConfig,
     XLMRobertaForMaskedLM,
 )
+from transformers.utils import logging
 
 from lib.errors import InputError
 from lib.profile import Encoder
 
 MAXIMUM_LENGTH = 512
+
+# A report of the head that an encoder leaves behind, and bars, would flood every notebook.
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 
 def train_tokenizer(

@@ -231,9 +231,7 @@ def test_text_that_is_on_no_hub_says_how_to_build_it(
 def test_a_fingerprint_follows_the_bytes(real: Profile, write: Write, tmp_path: Path) -> None:
     text(write, 3)
     before = corpora.fingerprint(tmp_path, "multilingual-text", "de")
-    corpora.fingerprint.cache_clear()
     assert corpora.fingerprint(tmp_path, "multilingual-text", "de") == before
-    corpora.fingerprint.cache_clear()
     text(write, 4)
     assert corpora.fingerprint(tmp_path, "multilingual-text", "de") != before
 

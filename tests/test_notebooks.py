@@ -138,7 +138,7 @@ def test_a_notebook_keeps_the_house_rules(notebook: Path) -> None:
 
 def test_conda_users_get_the_same_packages() -> None:
     environment = yaml.safe_load((paths.REPOSITORY / "environment.yml").read_text())
-    section = next(entry["pip"] for entry in environment["dependencies"] if "pip" in entry)
+    section = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert "--requirement requirements.txt" in section
     named = (paths.REPOSITORY / "requirements.txt").read_text().splitlines()
     pinned = (paths.REPOSITORY / "constraints.txt").read_text().lower().splitlines()

@@ -195,6 +195,7 @@ def _basic_tree(example: Example) -> Example:
         "words": [example["words"][i] for i in kept],
         "heads": [int(heads[i]) for i in kept],
         "relations": [example["relations"][i] for i in kept],
+        "upos": [example["upos"][i] for i in kept],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import corpora, pretraining, tasks
+from lib import baselines, corpora, pretraining, scoring, tasks
 from lib.corpora import Example
 from lib.errors import InputError
 from lib.profile import Condition, Profile
@@ -138,7 +138,29 @@ def _train_task(
         for moment, scores in (("before", before), ("after", after))
         for metric, value in scores.values.items()
     ]
+    if not how.shuffled:
+        rows += _baselines(examples, validation)
     return facts, pd.DataFrame(rows)
+
+
+def _baselines(examples: Sequence[Example], validation: Sequence[Example]) -> list[dict[str, Any]]:
+    """Score what needs no encoder, on the same validation set."""
+    if "heads" in validation[0]:
+        train, test = (
+            [{"upos": e["upos"], "head": e["heads"], "deprel": e["relations"]} for e in part]
+            for part in (examples, validation)
+        )
+        found = baselines.parse_baselines(train, test)
+    else:
+        pairs = [(example["sentence1"], example["sentence2"]) for example in validation]
+        gold = [float(example["label"]) for example in validation]
+        similarity = baselines.bag_of_words_similarity(pairs).tolist()
+        found = {"bag_of_words": scoring.score_regression(gold, similarity)}
+    return [
+        {"moment": name, "metric": metric, "value": value, "n": scores.n, "split": "validation"}
+        for name, scores in found.items()
+        for metric, value in scores.values.items()
+    ]
 
 
 def _train_masked(

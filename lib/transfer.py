@@ -72,7 +72,8 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     with corpora.recording() as data:
         sets, absent = _evaluation(settings, task, budget, wanted["languages"])
         if task.kind == "retrieval":
-            found = _retrieve(task, budget, model, tokenizer, sets)
+            baseline = not how.task and not how.random_encoder
+            found = _retrieve(task, budget, model, tokenizer, sets, baseline)
         else:
             found = _fine_tune(settings, here, task, budget, model, tokenizer, sets)
     rows, predictions, facts = found
@@ -203,9 +204,13 @@ def _retrieve(
     model: Any,
     tokenizer: Any,
     sets: dict[str, list[corpora.Example]],
+    baseline: bool,
 ) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
-    """Find each sentence's translation by cosine, from every layer, without training."""
-    from lib import evaluation, retrieval, scoring
+    """Find each sentence's translation by cosine, from every layer, without training.
+
+    With `baseline`, also by the character n-grams that the two sentences share.
+    """
+    from lib import baselines, evaluation, retrieval, scoring
 
     embed = partial(
         evaluation.embed, model, tokenizer=tokenizer, batch_tokens=4 * budget.batch_tokens,
@@ -213,7 +218,8 @@ def _retrieve(
     )  # fmt: skip
     chosen = reported_layer(model.config.num_hidden_layers)
     split = corpora.evaluation_source(task, budget.split).split
-    rows, predictions = [], []
+    rows: list[dict[str, Any]] = []
+    predictions = []
     for code, pairs in sets.items():
         queries = embed([pair["source"] for pair in pairs])
         candidates = embed([pair["target"] for pair in pairs])
@@ -233,6 +239,22 @@ def _retrieve(
             )
             if layer == chosen:
                 predictions.append(_per_example(code, pairs, scores.per_example))
+    for code, pairs in sets.items() if baseline else ():
+        found = baselines.character_ngram_neighbours(
+            [pair["source"] for pair in pairs], [pair["target"] for pair in pairs]
+        )
+        scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
+        rows.append(
+            {
+                "language": code,
+                "metric": "character_ngram_accuracy",
+                "value": scores.values[task.reported],
+                "n": len(pairs),
+                "split": split,
+                "layer": None,
+                "reported": False,
+            }
+        )
     return rows, predictions, {"pooling": budget.pooling}
 
 

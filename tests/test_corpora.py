@@ -110,7 +110,8 @@ def test_multiword_tokens_and_empty_nodes_are_no_words(
     # 1-2 zum = zu + dem, 8.1 an elided verb: lines of the file, but no words of the tree.
     rows = {"tokens": [["zum", "zu", "dem", "Haus", "geht", "er"]],
             "head": [[nothing, "3", "3", "0", nothing, "3"]],
-            "deprel": [["_", "case", "det", "root", "_", "nsubj"]]}  # fmt: skip
+            "deprel": [["_", "case", "det", "root", "_", "nsubj"]],
+            "upos": [["_", "ADP", "DET", "NOUN", "_", "PRON"]]}  # fmt: skip
     write(UD, "en_ewt", "train", rows)
     (found,) = corpora.load(real, tasks.TRAINING["ewt"])
     assert found["words"] == ["zu", "dem", "Haus", "er"]

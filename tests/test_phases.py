@@ -148,6 +148,7 @@ def test_retrieval_keeps_every_layer_and_reports_two_thirds_of_the_depth(
     everything: list[results.Run],
 ) -> None:
     scores = named(everything, "tatoeba").scores
+    scores = scores[scores["metric"] == "accuracy"]
     layers = scores.groupby("language")["layer"].apply(list).to_dict()
     assert layers == {"qaa": [0, 1], "qab": [0, 1]}
     assert set(scores[scores["reported"]]["layer"]) == {1}
@@ -206,6 +207,7 @@ def test_the_floor_is_not_the_pre_trained_encoder(
 ) -> None:
     (floor,) = transfer.run(micro, "random", "tatoeba", 1)
     pretrained = named(everything, "tatoeba").scores
+    pretrained = pretrained[pretrained["metric"] == "accuracy"]
     key = ["language", "layer"]
     pd.testing.assert_frame_equal(floor.scores[key], pretrained[key])
     assert set(floor.scores["condition"]) == {"random"}

@@ -161,7 +161,7 @@ def test_a_mirror_that_lacks_a_training_set_is_refused_before_anything_runs(
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     settings = profile.load("small_cpu")
     message = refused(lambda: profile.check_data(settings))
-    assert str(tmp_path) in message and "commul/universal_dependencies/en_ewt" in message
+    assert str(tmp_path) in message and "multilingual-text/en" in message
     for code in settings.languages:
         (tmp_path / "multilingual-text" / code).mkdir(parents=True)
     if settings.pretraining.tokens:

@@ -31,4 +31,4 @@ lint: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv results data/world .snakemake
+	rm -rf .venv data/world .snakemake # results/ may hold days of work: delete it yourself

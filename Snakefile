@@ -4,8 +4,8 @@
 exists was checked against the profile before anything runs (`lib.workflow`).
 """
 
+import shlex
 import sys
-from pathlib import Path
 
 from lib import paths, profile
 
@@ -29,15 +29,17 @@ def papermill(notebook, names):
     The executed notebook moves in after papermill exits; after a failure it stays in `.work/`.
     """
     given = " ".join(f"-p {name} {value}" for name, value in names.items())
+    notebooks, python = shlex.quote(str(paths.NOTEBOOKS)), shlex.quote(sys.executable)
     return f"""
-        work={RESULTS}/.work/{{params.key}} && mkdir -p $work
+        results={shlex.quote(str(RESULTS))}
+        work="$results/.work/{{params.key}}" && mkdir -p "$work"
         export OMP_NUM_THREADS={{threads}}
-        {sys.executable} -m papermill {paths.NOTEBOOKS}/{notebook}.ipynb $work/notebook.ipynb \
-            -p profile {config.get("profile", "world")} {given} --cwd {paths.NOTEBOOKS} \
-            --no-progress-bar --log-level ERROR > $work/log.txt 2>&1 ||
-            {{{{ echo "failed: $work/notebook.ipynb" >&2; tail -n 3 $work/log.txt >&2; exit 1; }}}}
-        mkdir -p {RESULTS}/{{params.key}}
-        mv $work/notebook.ipynb {RESULTS}/{{params.key}}/notebook.ipynb
+        {python} -m papermill {notebooks}/{notebook}.ipynb "$work/notebook.ipynb" \
+            -p profile {shlex.quote(config.get("profile", "world"))} {given} --cwd {notebooks} \
+            --no-progress-bar --log-level ERROR > "$work/log.txt" 2>&1 ||
+            {{{{ echo "failed: $work/notebook.ipynb" >&2; tail -n 3 "$work/log.txt" >&2; exit 1; }}}}
+        mkdir -p "$results/{{params.key}}"
+        mv "$work/notebook.ipynb" "$results/{{params.key}}/notebook.ipynb"
     """
 
 
@@ -110,6 +112,7 @@ rule analysis:
         analysis="analysis_[a-z_]+",
     params:
         key="{analysis}",
+        study=profile.digest(S.model_dump()),
     threads: S.workflow.threads
     message:
         "figures: {wildcards.analysis}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -85,28 +85,7 @@ def character_ngram_neighbours(
     return np.round(similarity.toarray(), 10).argmax(axis=1)
 
 
-def majority_tags(
-    train_tokens: Sequence[Sequence[str]], train_tags: Sequence[Sequence[str]]
-) -> Callable[[Sequence[Sequence[str]]], list[list[str]]]:
-    """Learn a tagger that gives every word its most frequent training tag.
-
-    The tagger takes sentences of words and returns their tags; a word never seen gets the most
-    frequent tag of all. Of tags equally frequent, the one seen first wins.
-    Raises InputError where words and tags do not pair up or there are none.
-    """
-    if [len(tokens) for tokens in train_tokens] != [len(tags) for tags in train_tags]:
-        raise InputError("train_tags: expected one tag for each of train_tokens")
-    majority, fallback = _majority_by_key(
-        pair
-        for tokens, tags in zip(train_tokens, train_tags, strict=True)
-        for pair in zip(tokens, tags, strict=True)
-    )
-    return lambda sentences: [
-        [majority.get(token, fallback) for token in tokens] for tokens in sentences
-    ]
-
-
-def majority_class(train_labels: Iterable[Label]) -> Label:
+def _majority_class(train_labels: Iterable[Label]) -> Label:
     """Return the most frequent label, of equals the one seen first. InputError without labels."""
     counts = Counter(train_labels)
     if not counts:
@@ -119,8 +98,8 @@ def _majority_by_key(pairs: Iterable[tuple[Key, Label]]) -> tuple[dict[Key, Labe
     by_key: defaultdict[Key, list[Label]] = defaultdict(list)
     for key, label in pairs:
         by_key[key].append(label)
-    majority = {key: majority_class(labels) for key, labels in by_key.items()}
-    return majority, majority_class(label for _, label in pairs)
+    majority = {key: _majority_class(labels) for key, labels in by_key.items()}
+    return majority, _majority_class(label for _, label in pairs)
 
 
 def _whole_heads(heads: Sequence[int | str], tree: int) -> list[int]:

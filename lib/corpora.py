@@ -91,6 +91,10 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
+    whole = not limit and tuple(names) == task.train and data_root(profile) is None
+    if whole and len(examples) != task.published_size:
+        print(f"{task.name}: {len(examples):,} training examples; published: "
+                  f"{task.published_size:,}")  # fmt: skip
     if "label" in examples[0] and len({example["label"] for example in examples}) == 1:
         raise InputError(f"{task.name}: every training label is {examples[0]['label']!r}")
     return examples

@@ -175,7 +175,7 @@ def _train_masked(
     ids = tokenizer(text_of(examples), add_special_tokens=False)["input_ids"]
     blocks = batches.cut_blocks(ids, masking.block_tokens, special)
     per_batch = max(1, budget.batch_tokens // masking.block_tokens)
-    sizes = {settings.source_language: len(blocks)}
+    sizes: dict[str, int] = {settings.source_language: len(blocks)}
     plan = pretraining.sample_blocks(sizes, 1.0, budget.updates, per_batch, seed)
     training.set_seed(seed)
     model = encoder.load_for_mlm(*location)

@@ -10,8 +10,8 @@ LANGUAGES = REPOSITORY / "data" / "languages.csv"
 
 
 def _root(variable: str, default: Path) -> Path:
-    """Read a folder from the environment, so that tests and clusters can put it elsewhere."""
-    return Path(os.environ.get(variable) or default).expanduser().resolve()
+    """Read a folder from the environment; a relative one is relative to the repository."""
+    return (REPOSITORY / Path(os.environ.get(variable) or default).expanduser()).resolve()
 
 
 def results(profile: str) -> Path:

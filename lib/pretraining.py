@@ -128,6 +128,9 @@ def _train(
         ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
         kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
         blocks[code] = batches.cut_blocks(kept, budget.block_tokens, special)
+        if not len(blocks[code]):
+            raise InputError(f"multilingual-text {code}: too little text for a single block of "
+                             f"{budget.block_tokens} tokens")  # fmt: skip
         rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], budget.block_tokens, special)
         held_out[code] = rest[:HELD_OUT_BLOCKS]
     per_batch = max(1, budget.batch_tokens // budget.block_tokens)
@@ -143,7 +146,7 @@ def _train(
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
-        here.work,
+        here.work / profile.digest(parameters(settings, seed))[:8],
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
@@ -205,5 +208,5 @@ def _accuracy(
                 batch = {key: value.to(device) for key, value in data[number].items()}
                 right += int((head(**batch)["predictions"] == batch["labels"]).sum())
                 total += len(batch["labels"])
-        found[code] = (right / max(total, 1), total)
+        found[code] = (right / total if total else float("nan"), total)
     return found

@@ -6,6 +6,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -121,7 +122,7 @@ class Profile(Strict):
 
     name: str
     summary: str
-    source_language: str = "en"
+    source_language: Literal["en"] = "en"
     languages: list[str]
     evaluation_languages: list[str] = Field(default_factory=list)
     all_languages: dict[str, list[int]] = Field(default_factory=dict)
@@ -205,6 +206,10 @@ def _check_names(profile: Profile, file: str) -> None:
                                  f"expected one of {expected}")  # fmt: skip
         if condition.random_encoder and condition.task:
             raise InputError(f"{file}: conditions.{name}.random_encoder: goes without a task")
+        if condition.pair == "bi" and condition.task != "stsb":
+            raise InputError(f"{file}: conditions.{name}.pair: only a sentence-pair task has pairs")
+        if condition.text_of == "mlm":
+            raise InputError(f"{file}: conditions.{name}.text_of: mlm has no text of its own")
         if condition.shuffled and condition.task != "ud_parsing":
             raise InputError(f"{file}: conditions.{name}.shuffled: only a parsing task has trees")
         if (condition.task == "mlm") != bool(condition.text_of):
@@ -256,7 +261,7 @@ def data_root(profile: Profile) -> Path | None:
     names no folder.
     """
     if profile.world is not None:
-        return paths.worlds() / f"{profile.name}-{digest(profile.world)[:8]}"
+        return paths.worlds() / f"{profile.name}-{digest(_world(profile))[:8]}"
     root = paths.mirror()
     if root is not None and not root.is_dir():
         raise InputError(f"DATA_ROOT: no such folder: {root}; expected a mirror of the hub")
@@ -269,10 +274,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _world(profile: Profile) -> dict[str, Any]:
+    """Return every setting of the profile's world, defaults included."""
+    from lib.world import Settings
+
+    return asdict(Settings(**profile.world))  # type: ignore[arg-type]
+
+
 def origin(profile: Profile) -> Any:
     """Say where the data come from: the settings of a world, `mirror`, or `hub`."""
     if profile.world is not None:
-        return {"world": profile.world}
+        return {"world": _world(profile)}
     return "hub" if data_root(profile) is None else "mirror"
 
 

@@ -159,7 +159,7 @@ def finish(
     part = cell.folder / ".run.json"
     part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     os.replace(part, cell.run_file)
-    for leftover in cell.work.glob("checkpoint-*"):
+    for leftover in cell.work.rglob("checkpoint-*"):
         shutil.rmtree(leftover)
     return Run(cell, record, fresh=True)
 
@@ -181,7 +181,7 @@ def provenance() -> dict[str, Any]:
         "device": torch.cuda.get_device_name()
         if cuda
         else f"CPU ({torch.get_num_threads()} threads)",
-        "peak_memory_mib": round(peak),
+        "process_peak_memory_mib": round(peak),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -1,7 +1,7 @@
 """Train with Hugging Face's `Trainer`, configured: ready batches, resume, one log.
 
 Measured on two cores, the tricks matter and the loop does not; Trainer brings resume, mixed
-precision, several GPUs and logging.
+precision and logging.
 """
 
 import os
@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from lib.errors import InputError
 
@@ -109,6 +108,7 @@ def train(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    arguments._n_gpu = 1  # a ready batch cannot be split over devices
     trainer = _ReadyBatches(
         model=model,
         args=arguments,
@@ -118,10 +118,12 @@ def train(
     )
     trainer.remove_callback(_printer())
     trainer.model_accepts_loss_kwargs = False
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    # Trainer writes its state last: a checkpoint without it was cut off by a kill.
+    whole = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    last = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
     if last:
-        print(f"{what}: goes on from {Path(last).name}", file=sys.stderr)
-    trainer.train(resume_from_checkpoint=last)
+        print(f"{what}: goes on from {last.name}", file=sys.stderr)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     keys = ("step", "loss", "learning_rate")
     return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
 

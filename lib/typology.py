@@ -1,6 +1,5 @@
 """Look up what is known of each language: names, family, script, distance from the source."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -35,19 +34,3 @@ def languages(data_root: Path | None) -> pd.DataFrame:
     if len(repeated):
         raise InputError(f"{file}: language {repeated.iloc[0]!r} is listed twice, expected once")
     return table.set_index("code")
-
-
-def distances(codes: Iterable[str], data_root: Path | None) -> pd.Series:
-    """Return the typological distance of each language from the source, indexed by code.
-
-    Raises:
-        InputError: a language is not in the table.
-    """
-    table = languages(data_root)
-    wanted = list(codes)
-    unknown = [code for code in wanted if code not in table.index]
-    if unknown:
-        raise InputError(
-            f"language {unknown[0]!r} has no known distance, expected one of {sorted(table.index)}"
-        )
-    return table.loc[wanted, "distance"].astype(float)

@@ -4,13 +4,13 @@
 """
 
 import argparse
+import fcntl
 import os
 import re
 import subprocess
 import sys
 import time
-
-from filelock import FileLock, Timeout
+from pathlib import Path
 
 from lib import intermediate, paths, pretraining, profile, results, transfer
 from lib.errors import InputError
@@ -21,7 +21,7 @@ STARTS = re.compile(r"Job \d+: (.*)")
 COUNT = re.compile(r"(\d+) of (\d+) steps")
 TOTAL = re.compile(r"total +(\d+)$")
 # What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
-SAYS = re.compile(r"failed: |InputError|\w*Error[: ]|Nothing to be done|Complete log")
+SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
 
 
 def check_existing(settings: Profile) -> None:
@@ -38,27 +38,48 @@ def check_existing(settings: Profile) -> None:
             if condition.task:
                 cell = Cell(settings.name, "intermediate", seed, name)
                 results.read(cell, intermediate.parameters(settings, name, seed))
-            for target in settings.targets:
-                cell = Cell(settings.name, "transfer", seed, name, target)
-                results.read(cell, transfer.parameters(settings, name, target, seed))
+            wanted = {
+                target: transfer.parameters(settings, name, target, seed)
+                for target in settings.targets
+            }
+            cells = {
+                target: Cell(settings.name, "transfer", seed, name, target) for target in wanted
+            }
+            made = [results.read(cells[target], wanted[target]) for target in wanted]
+            together = Cell(settings.name, "transfer", seed, name, "all")
+            if None in made:
+                # It holds no result of its own, and would pass for the cell that is missing.
+                together.run_file.unlink(missing_ok=True)
+            else:
+                results.read(together, wanted)
 
 
 def run(name: str, cores: str, extra: list[str]) -> int:
     """Run the grid of a profile through Snakemake; return its exit status.
 
-    Our lock is held by this process and ends with it, however it ends, so Snakemake's own locks,
-    which outlive a kill, are not used.
+    Our lock is held by this process and by Snakemake, and ends with them, however they end;
+    Snakemake's own locks, which outlive a kill, are not used.
     """
+    if name.endswith(".yaml"):
+        name = str(Path(name).resolve())
     settings = profile.load(name)
     profile.check_data(settings)
-    check_existing(settings)
     folder = paths.results(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{folder}: another `make figures` is at work on this profile") from None
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another run is at work on this profile") from None
+        check_existing(settings)
+        if not (paths.figures(settings.name) / "answer.md").is_file():
+            for made in folder.glob("analysis_*/notebook.ipynb"):
+                made.unlink()
+        return _call(settings, name, cores, extra, lock.fileno())
+
+
+def _call(settings: Profile, name: str, cores: str, extra: list[str], lock: int) -> int:
+    """Call Snakemake and say where the figures are."""
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
         *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}", "--cores", cores),
@@ -67,19 +88,23 @@ def run(name: str, cores: str, extra: list[str]) -> int:
     ]
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     started = time.perf_counter()
-    with lock:
-        status = _follow(command, environment)
+    status = _follow(command, environment, lock)
     took = time.perf_counter() - started
     if status == 0:
         print(f"figures: {paths.figures(settings.name)} ({took / 60:.1f} min)")
     return status
 
 
-def _follow(command: list[str], environment: dict[str, str]) -> int:
+def _follow(command: list[str], environment: dict[str, str], lock: int) -> int:
     """Turn what Snakemake says into one line per cell: what starts, and how many are left."""
     total = done = 0
     with subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(lock,),
     ) as running:
         for line in running.stdout or ():
             if started := STARTS.match(line):

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from lib.baselines import (
     bag_of_words_similarity,
     character_ngram_neighbours,
-    majority_class,
-    majority_tags,
     parse_baselines,
 )
 from lib.errors import InputError
@@ -83,30 +80,3 @@ def test_blank_sentences_are_refused_only_where_a_side_has_nothing_else():
     assert character_ngram_neighbours(["", "Anna"], ["Berlin", "Anna"]).tolist() == [0, 1]
     with pytest.raises(InputError, match="target_sentences"):
         character_ngram_neighbours(["Anna"], [" "])
-
-
-def test_words_get_their_most_frequent_tag_and_new_words_the_most_frequent_of_all():
-    tokens = [["a", "run"], ["dogs", "run"], ["cats", "run", "dogs"]]
-    tags = [["DET", "NOUN"], ["NOUN", "VERB"], ["NOUN", "VERB", "NOUN"]]
-    tag = majority_tags(tokens, tags)
-    assert tag([["a", "run"], ["zebras"], []]) == [["DET", "VERB"], ["NOUN"], []]
-
-
-def test_words_without_tags_are_refused():
-    with pytest.raises(InputError, match="train_tags"):
-        majority_tags([["a", "run"]], [["DET"]])
-
-
-def test_the_majority_class_is_that_of_scikit_learns_dummy():
-    labels = np.random.default_rng(2).choice(5, size=101, p=[0.1, 0.2, 0.4, 0.2, 0.1])
-    dummy = DummyClassifier(strategy="most_frequent").fit(labels.reshape(-1, 1), labels)
-    assert majority_class(labels.tolist()) == dummy.predict([[0]])[0]
-
-
-def test_of_equally_frequent_classes_the_first_seen_wins():
-    assert majority_class(["no", "yes", "yes", "no"]) == "no"
-
-
-def test_no_labels_have_no_majority():
-    with pytest.raises(InputError, match="none"):
-        majority_class([])

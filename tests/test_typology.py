@@ -39,16 +39,11 @@ def test_a_data_folder_with_its_own_languages_describes_them_itself(tmp_path):
     own = "code,iso3,name,family,script,distance,adposition\nna,qna,None,A,Latin,0.25,post\n"
     (tmp_path / "languages.csv").write_text(own)
     assert typology.languages(tmp_path).loc["na", "name"] == "None"
-    assert typology.distances(["na"], tmp_path).to_dict() == {"na": 0.25}
+    assert typology.languages(tmp_path).loc["na", "distance"] == 0.25
 
 
 def test_a_data_folder_without_languages_falls_back_to_the_committed_table(tmp_path):
     pd.testing.assert_frame_equal(typology.languages(tmp_path), typology.languages(None))
-
-
-def test_an_unknown_language_is_one_clear_line():
-    with pytest.raises(InputError, match="'xx'"):
-        typology.distances(["de", "xx"], None)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The whole workflow in miniature, the notebooks again by nbval, and the README's promises."""
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,15 +27,32 @@ def run(*command: str, **environment: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path], str]:
-    """Run the whole grid of `tiny` into an empty folder, once."""
+    """Run the whole grid of `tiny` into an empty folder, once; the first try is killed."""
     folder = tmp_path_factory.mktemp("grid")
     roots = {
         "RESULTS_ROOT": folder / "results",
         "FIGURES_ROOT": folder / "figures",
         "WORLDS_ROOT": folder / "world",
     }
+    first = subprocess.Popen(
+        [sys.executable, "-m", "lib.workflow", "tiny"],
+        env=os.environ | {key: str(value) for key, value in roots.items()},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert first.stdout is not None
+    for line in first.stdout:
+        if "2 intermediate" in line:
+            break
+    time.sleep(6)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    encoder = folder / "results/tiny/pretrain/seed=1/run.json"
+    before = encoder.stat().st_mtime_ns
     done = run("-m", "lib.workflow", "tiny", **roots)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert encoder.stat().st_mtime_ns == before, "a finished cell was made again"
     return folder, roots, done.stdout
 
 
@@ -77,6 +96,28 @@ def test_a_changed_budget_is_refused_by_name_before_anything_runs(grid: Any) -> 
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "target.updates = 10, asked for 11" in done.stderr
+
+
+def test_a_second_runner_is_refused_in_one_line(grid: Any) -> None:
+    folder, roots, _ = grid
+    with (folder / "results/tiny/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run("-m", "lib.workflow", "tiny", **roots)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "another run is at work" in line
+
+
+def test_a_deleted_cell_is_made_again_and_nothing_else(grid: Any) -> None:
+    folder, roots, _ = grid
+    cells = folder / "results/tiny/transfer"
+    others = {file: file.stat().st_mtime_ns for file in cells.glob("*/[!ap]*/*/run.json")}
+    scores = (cells / "none/panx/seed=1/scores.parquet").read_bytes()
+    shutil.rmtree(cells / "none/panx")
+    done = run("-m", "lib.workflow", "tiny", **roots)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (cells / "none/panx/seed=1/scores.parquet").read_bytes() == scores
+    assert others == {file: file.stat().st_mtime_ns for file in others}
 
 
 def test_nbval_repeats_the_phase_notebooks_in_another_empty_store(grid: Any) -> None:

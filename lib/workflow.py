@@ -24,12 +24,13 @@ TOTAL = re.compile(r"total +(\d+)$")
 SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
 
 
-def check_existing(settings: Profile) -> None:
-    """Compare every finished cell with the profile.
+def check_existing(settings: Profile) -> bool:
+    """Compare every finished cell with the profile; return whether every score is there.
 
     Raises InputError naming the first differing key, so that nothing is skipped or overwritten
     silently.
     """
+    complete = True
     for encoder_seed in sorted(set(settings.seeds.values())):
         wanted = pretraining.parameters(settings, encoder_seed)
         results.read(pretraining.cell(settings, encoder_seed), wanted)
@@ -48,10 +49,12 @@ def check_existing(settings: Profile) -> None:
             made = [results.read(cells[target], wanted[target]) for target in wanted]
             together = Cell(settings.name, "transfer", seed, name, "all")
             if None in made:
+                complete = False
                 # It holds no result of its own, and would pass for the cell that is missing.
                 together.run_file.unlink(missing_ok=True)
             else:
                 results.read(together, wanted)
+    return complete
 
 
 def run(name: str, cores: str, extra: list[str]) -> int:
@@ -71,8 +74,9 @@ def run(name: str, cores: str, extra: list[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{folder}: another run is at work on this profile") from None
-        check_existing(settings)
-        if not (paths.figures(settings.name) / "answer.md").is_file():
+        complete = check_existing(settings)
+        # Snakemake does not look for the inputs of what stands: what is stale must go.
+        if not complete or not (paths.figures(settings.name) / "answer.md").is_file():
             for made in folder.glob("analysis_*/notebook.ipynb"):
                 made.unlink()
         return _call(settings, name, cores, extra, lock.fileno())

@@ -57,6 +57,8 @@ def micro_content() -> Callable[[], dict[str, Any]]:
             "encoder": tiny["encoder"] | {"layers": 1, "hidden_size": 16, "vocabulary_size": 300},
             "pretraining": {"tokens": 3000, "block_tokens": 32, "batch_tokens": 256},
             "intermediate": dict(small),
+            "conditions": tiny["conditions"]
+            | {"mlm_on_stsb_text": {"task": "mlm", "text_of": "stsb"}},
             "targets": {name: dict(small) for name in ("udpos", "xnli", "xquad")}
             | {"tatoeba": {"batch_tokens": 128}},
             "clean_targets": ["udpos"],

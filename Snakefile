@@ -12,8 +12,10 @@ from lib import paths, profile
 S = profile.load(config.get("profile", "world"))
 RESULTS = paths.results(S.name)
 ANALYSES = ["analysis_syntax_vs_semantics"]
-TRAINED = [name for name, condition in S.conditions.items() if condition.task]
-TARGETS = ["all"] if S.workflow.kernel_per == "condition" else list(S.targets)
+TOGETHER = S.workflow.kernel_per
+CONDITIONS = ["all"] if TOGETHER == "seed" else list(S.conditions)
+TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
+TRAINED = {"all", *(name for name, condition in S.conditions.items() if condition.task)}
 
 
 def earlier(wildcards):
@@ -102,7 +104,7 @@ rule analysis:
     input:
         expand(
             RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
-            condition=S.conditions,
+            condition=CONDITIONS,
             target=TARGETS,
             seed=S.seeds,
         ),

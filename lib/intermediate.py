@@ -12,7 +12,7 @@ from lib import baselines, corpora, pretraining, scoring, tasks
 from lib.corpora import Example
 from lib.errors import InputError
 from lib.profile import Condition, Profile
-from lib.results import Cell, Run, finish, read
+from lib.results import Cell, Run, finish, finish_together, read
 
 SAMPLES = 12
 
@@ -20,9 +20,20 @@ SAMPLES = 12
 def condition_of(settings: Profile, name: str) -> Condition:
     """Return a condition of the profile; raises InputError for an unknown one."""
     if name not in settings.conditions:
-        expected = ", ".join(settings.conditions)
+        expected = ", ".join(["all", *settings.conditions])
         raise InputError(f"condition: unknown {name!r}: profile {settings.name!r} has {expected}")
     return settings.conditions[name]
+
+
+def conditions_of(settings: Profile, name: str, trained: bool = False) -> list[str]:
+    """Return the conditions that a name stands for: itself, or all of the profile (`all`).
+
+    With `trained`, only those that train an intermediate task.
+    """
+    if name != "all":
+        condition_of(settings, name)
+        return [name]
+    return [key for key, how in settings.conditions.items() if how.task or not trained]
 
 
 def check_seed(settings: Profile, seed: int) -> None:
@@ -43,8 +54,21 @@ def parameters(settings: Profile, condition: str, seed: int) -> dict[str, Any]:
     }
 
 
-def run(settings: Profile, condition: str, seed: int) -> Run:
-    """Train under a condition; skip what is finished. Needs, and if missing makes, phase 1.
+def run(settings: Profile, condition: str, seed: int) -> list[Run]:
+    """Train under a condition, or under `all`; skip what is finished. Returns one run for each.
+
+    For `all` a cell of that name is written last, so that a workflow has one file to wait for.
+    """
+    started = time.perf_counter()
+    names = conditions_of(settings, condition, trained=True)
+    runs = [run_one(settings, name, seed) for name in names]
+    if condition == "all":
+        finish_together(Cell(settings.name, "intermediate", seed, "all"), runs, started)
+    return runs
+
+
+def run_one(settings: Profile, condition: str, seed: int) -> Run:
+    """Train under one condition; skip what is finished. Needs, and if missing makes, phase 1.
 
     Raises InputError for a condition without training (`none`, `random`) and for missing data.
     """

@@ -111,10 +111,14 @@ class Condition(Strict):
 
 
 class Workflow(Strict):
-    """Say how the grid runs: threads of a cell, and whether a kernel runs one cell or several."""
+    """Say how the grid runs: threads of a cell, and how many cells one kernel runs.
+
+    A kernel's start and imports take some 10 s of CPU. `target` starts one for every cell, which a
+    cluster wants; `condition` one for all targets of a condition; `seed` one for all of a phase.
+    """
 
     threads: Positive = 1
-    kernel_per: Literal["target", "condition"] = "target"
+    kernel_per: Literal["target", "condition", "seed"] = "target"
 
 
 class Profile(Strict):
@@ -197,6 +201,10 @@ def _check_names(profile: Profile, file: str) -> None:
     if encoder.hidden_size % encoder.attention_heads:
         raise InputError(f"{file}: encoder.hidden_size: {encoder.hidden_size} is not a multiple of "
                          f"attention_heads, {encoder.attention_heads}")  # fmt: skip
+    if "all" in profile.conditions:
+        raise InputError(
+            f"{file}: conditions.all: the name stands for every condition; choose another"
+        )
     for name, condition in profile.conditions.items():
         for key in ("task", "text_of"):
             value = getattr(condition, key)

@@ -164,6 +164,27 @@ def finish(
     return Run(cell, record, fresh=True)
 
 
+def finish_together(cell: Cell, runs: list[Run], started: float) -> None:
+    """Write the record of a cell that stands for several finished ones and has no result itself."""
+    wanted = {run.cell.key: run.facts["parameters_hash"] for run in runs}
+    if not stands_for(cell, wanted):
+        finish(cell, wanted, {}, started=started)
+
+
+def stands_for(cell: Cell, wanted: dict[str, str]) -> bool:
+    """Say whether a cell's record names exactly these cells, each with the hash of its parameters.
+
+    A record of others is removed: it would pass for cells that are missing.
+    """
+    try:
+        same = json.loads(cell.run_file.read_text(encoding="utf-8"))["parameters"] == wanted
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        cell.run_file.unlink(missing_ok=True)
+    return same
+
+
 def provenance() -> dict[str, Any]:
     """Record what a result was made with: commit, packages, device, peak memory in MiB."""
     import resource

@@ -9,7 +9,7 @@ import pandas as pd
 from lib import corpora, intermediate, pretraining, tasks
 from lib.errors import InputError
 from lib.profile import Profile, Target
-from lib.results import Cell, Run, finish, read
+from lib.results import Cell, Run, finish, finish_together, read
 from lib.tasks import Task
 
 
@@ -34,19 +34,18 @@ def parameters(settings: Profile, condition: str, target: str, seed: int) -> dic
 
 
 def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:
-    """Fine-tune and evaluate; `target` may be `all`. Skips what is finished.
+    """Fine-tune and evaluate; condition and target may be `all`. Skips what is finished.
 
-    Needs, and if missing makes, the earlier phases. Returns one run per target. For `all` a cell of
-    that name is written last, so that a workflow has one file to wait for.
+    Needs, and if missing makes, the earlier phases. Returns one run per condition and target. For
+    `all` a cell of that name is written last, so that a workflow has one file to wait for.
     """
-    names = targets_of(settings, target)
-    runs = [_run_one(settings, condition, name, seed) for name in names]
-    if target == "all":
-        together = Cell(settings.name, "transfer", seed, condition, "all")
-        wanted = {name: parameters(settings, condition, name, seed) for name in names}
-        if read(together, wanted) is None:
-            facts = {"cells": [done.cell.key for done in runs]}
-            finish(together, wanted, facts, started=time.perf_counter())
+    names = intermediate.conditions_of(settings, condition)
+    targets = targets_of(settings, target)
+    started = time.perf_counter()
+    runs = [_run_one(settings, name, which, seed) for name in names for which in targets]
+    if "all" in (condition, target):
+        together = Cell(settings.name, "transfer", seed, condition, target)
+        finish_together(together, runs, started)
     return runs
 
 
@@ -58,7 +57,8 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
         return done
     how = intermediate.condition_of(settings, condition)
     if how.task:
-        location = (str(intermediate.run(settings, condition, seed).cell.folder / "encoder"), "")
+        earlier = intermediate.run_one(settings, condition, seed)
+        location = (str(earlier.cell.folder / "encoder"), "")
     else:
         location = pretraining.location(settings, settings.seeds[seed])
     from lib import encoder, training

@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from lib import intermediate, paths, pretraining, profile, results, transfer
 from lib.errors import InputError
@@ -18,43 +20,53 @@ from lib.profile import Profile
 from lib.results import Cell
 
 STARTS = re.compile(r"Job \d+: (.*)")
-COUNT = re.compile(r"(\d+) of (\d+) steps")
-TOTAL = re.compile(r"total +(\d+)$")
 # What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
 SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
 
 
-def check_existing(settings: Profile) -> bool:
-    """Compare every finished cell with the profile; return whether every score is there.
+def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
+    """List every cell of a profile's grid that holds results, with the parameters it is made by."""
+    grid = {
+        pretraining.cell(settings, encoder_seed): pretraining.parameters(settings, encoder_seed)
+        for encoder_seed in sorted(set(settings.seeds.values()))
+    }
+    for seed in settings.seeds:
+        for name in intermediate.conditions_of(settings, "all", trained=True):
+            cell = Cell(settings.name, "intermediate", seed, name)
+            grid[cell] = intermediate.parameters(settings, name, seed)
+        for name in settings.conditions:
+            for target in settings.targets:
+                cell = Cell(settings.name, "transfer", seed, name, target)
+                grid[cell] = transfer.parameters(settings, name, target, seed)
+    return grid
+
+
+def check_existing(settings: Profile) -> list[Cell]:
+    """Compare every finished cell with the profile; return the cells that are still to be made.
 
     Raises InputError naming the first differing key, so that nothing is skipped or overwritten
-    silently.
+    silently. Removes the record of a kernel of several cells where one of them is missing.
     """
-    complete = True
-    for encoder_seed in sorted(set(settings.seeds.values())):
-        wanted = pretraining.parameters(settings, encoder_seed)
-        results.read(pretraining.cell(settings, encoder_seed), wanted)
-    for seed in settings.seeds:
-        for name, condition in settings.conditions.items():
-            if condition.task:
-                cell = Cell(settings.name, "intermediate", seed, name)
-                results.read(cell, intermediate.parameters(settings, name, seed))
-            wanted = {
-                target: transfer.parameters(settings, name, target, seed)
-                for target in settings.targets
-            }
-            cells = {
-                target: Cell(settings.name, "transfer", seed, name, target) for target in wanted
-            }
-            made = [results.read(cells[target], wanted[target]) for target in wanted]
-            together = Cell(settings.name, "transfer", seed, name, "all")
-            if None in made:
-                complete = False
-                # It holds no result of its own, and would pass for the cell that is missing.
-                together.run_file.unlink(missing_ok=True)
-            else:
-                results.read(together, wanted)
-    return complete
+    grid = cells(settings)
+    missing = [cell for cell, wanted in grid.items() if results.read(cell, wanted) is None]
+    for file in paths.results(settings.name).glob("*/**/run.json"):
+        parts = file.relative_to(paths.results(settings.name)).parent.parts
+        phase, *names, seed = parts
+        if "all" not in names:
+            continue
+        condition, target = [*names, ""][:2]
+        together = Cell(settings.name, phase, int(seed.removeprefix("seed=")), condition, target)
+        inside = {
+            cell: wanted
+            for cell, wanted in grid.items()
+            if (cell.phase, cell.seed) == (phase, together.seed)
+            and condition in ("all", cell.condition)
+            and target in ("all", cell.target)
+        }
+        hashes = {cell.key: profile.digest(wanted) for cell, wanted in inside.items()}
+        if inside.keys() & set(missing) or not results.stands_for(together, hashes):
+            file.unlink(missing_ok=True)
+    return missing
 
 
 def run(name: str, cores: str, extra: list[str]) -> int:
@@ -74,15 +86,17 @@ def run(name: str, cores: str, extra: list[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{folder}: another run is at work on this profile") from None
-        complete = check_existing(settings)
+        missing = check_existing(settings)
         # Snakemake does not look for the inputs of what stands: what is stale must go.
-        if not complete or not (paths.figures(settings.name) / "answer.md").is_file():
+        if missing or not (paths.figures(settings.name) / "answer.md").is_file():
             for made in folder.glob("analysis_*/notebook.ipynb"):
                 made.unlink()
-        return _call(settings, name, cores, extra, lock.fileno())
+        return _call(settings, name, cores, extra, lock.fileno(), missing)
 
 
-def _call(settings: Profile, name: str, cores: str, extra: list[str], lock: int) -> int:
+def _call(
+    settings: Profile, name: str, cores: str, extra: list[str], lock: int, missing: list[Cell]
+) -> int:
     """Call Snakemake and say where the figures are."""
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
@@ -92,16 +106,17 @@ def _call(settings: Profile, name: str, cores: str, extra: list[str], lock: int)
     ]
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     started = time.perf_counter()
-    status = _follow(command, environment, lock)
+    status = _follow(command, environment, lock, missing)
     took = time.perf_counter() - started
     if status == 0:
         print(f"figures: {paths.figures(settings.name)} ({took / 60:.1f} min)")
     return status
 
 
-def _follow(command: list[str], environment: dict[str, str], lock: int) -> int:
-    """Turn what Snakemake says into one line per cell: what starts, and how many are left."""
-    total = done = 0
+def _follow(command: list[str], environment: dict[str, str], lock: int, missing: list[Cell]) -> int:
+    """Say which kernel starts and which cell is done; pass on what Snakemake says of failures."""
+    ended = threading.Event()
+    watching = threading.Thread(target=_watch, args=(missing, ended))
     with subprocess.Popen(
         command,
         env=environment,
@@ -110,17 +125,24 @@ def _follow(command: list[str], environment: dict[str, str], lock: int) -> int:
         stderr=subprocess.STDOUT,
         pass_fds=(lock,),
     ) as running:
+        watching.start()
         for line in running.stdout or ():
             if started := STARTS.match(line):
-                left = f"{total - 1 - done} of {total - 1} left"
-                print(f"{time.strftime('%H:%M:%S')}  {left:>16}  {started[1]}", flush=True)
-            elif count := COUNT.match(line):
-                done, total = int(count[1]), int(count[2])
-            elif jobs := TOTAL.match(line):
-                total = int(jobs[1])
+                print(f"{time.strftime('%H:%M:%S')}  starts     {started[1]}", flush=True)
             elif SAYS.match(line):
                 print(line.rstrip(), flush=True)
+    ended.set()
+    watching.join()
     return running.returncode
+
+
+def _watch(missing: list[Cell], ended: threading.Event) -> None:
+    """Print a line for every cell of the grid as its record appears, and how many are left."""
+    left = list(missing)
+    while left and not ended.wait(1):
+        for cell in [cell for cell in left if cell.run_file.is_file()]:
+            left.remove(cell)
+            print(f"{time.strftime('%H:%M:%S')}  {len(left):>4} left  {cell.key}", flush=True)
 
 
 def main() -> int:

@@ -64,8 +64,11 @@ def test_the_grid_leaves_every_cell_with_its_record_notebook_and_scores(grid: An
         for target in study.targets:
             cell = results / f"transfer/{condition}/{target}/seed=1"
             assert (cell / "run.json").is_file() and (cell / "scores.parquet").is_file()
-        assert (results / f"transfer/{condition}/all/seed=1/notebook.ipynb").is_file()
-    assert "left" in said and "3 transfer: ud_parsing to all, seed 1" in said
+    assert (results / "transfer/all/all/seed=1/notebook.ipynb").is_file()
+    assert "3 transfer: all to all, seed 1" in said
+    cells = [line.split("left")[1].strip() for line in said.splitlines() if " left " in line]
+    assert "transfer/ud_parsing/xquad/seed=1" in cells and len(cells) == len(set(cells))
+    assert any(line.endswith(cells[-1]) and " 0 left " in line for line in said.splitlines())
 
 
 def test_the_analysis_leaves_each_figure_as_png_svg_and_csv(grid: Any) -> None:
@@ -127,8 +130,8 @@ def test_nbval_repeats_the_phase_notebooks_in_another_empty_store(grid: Any) -> 
     copies.mkdir()
     for name, cell in (
         ("1_pretrain", "pretrain/seed=1"),
-        ("2_intermediate", "intermediate/ud_parsing/seed=1"),
-        ("3_transfer", "transfer/ud_parsing/all/seed=1"),
+        ("2_intermediate", "intermediate/all/seed=1"),
+        ("3_transfer", "transfer/all/all/seed=1"),
     ):
         shutil.copy(results / cell / "notebook.ipynb", copies / f"{name}.ipynb")
     done = run(

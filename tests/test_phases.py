@@ -74,7 +74,7 @@ def test_a_second_call_finds_everything_done_and_touches_nothing(
     before = digests(store)
     (again,) = transfer.run(micro, "ud_parsing", "udpos", 1)
     assert not again.fresh
-    assert not intermediate.run(micro, "ud_parsing", 1).fresh
+    assert not intermediate.run_one(micro, "ud_parsing", 1).fresh
     assert not pretraining.run(micro, 1).fresh
     assert digests(store) == before
     pd.testing.assert_frame_equal(again.scores, udpos.scores)
@@ -218,7 +218,7 @@ def test_the_floor_is_not_the_pre_trained_encoder(
 def test_every_condition_trains_the_encoder_in_the_same_updates(
     udpos: results.Run, micro: Profile, condition: str
 ) -> None:
-    run = intermediate.run(micro, condition, 1)
+    (run,) = intermediate.run(micro, condition, 1)
     assert run.facts["updates"] == 3
     assert 0.6 * 3 * 128 < run.facts["tokens"] <= 3 * 128
     before, after = (

@@ -87,7 +87,7 @@ BAD = [
     ("languages", ["qaa", "qab"], "languages"),
     ("evaluation_languages", ["de"], "evaluation_languages"),
     ("world.langages", 3, "world"),
-    ("workflow.kernel_per", "seed", "workflow.kernel_per"),
+    ("workflow.kernel_per", "phase", "workflow.kernel_per"),
 ]
 
 

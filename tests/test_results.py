@@ -164,6 +164,17 @@ def test_the_tidy_table_holds_finished_cells_only(cell: Cell) -> None:
     assert sorted(zip(table["seed"], table["value"], strict=True)) == [(1, 0.5), (2, 0.75)]
 
 
+def test_a_record_of_several_cells_stands_for_just_these_and_their_parameters(cell: Cell) -> None:
+    together = Cell("small", "transfer", 1, "all", "all")
+    run = finish(cell)
+    wanted = {cell.key: run.facts["parameters_hash"]}
+    results.finish_together(together, [run], started=0.0)
+    assert results.stands_for(together, wanted)
+    assert results.read(cell, PARAMETERS) is not None
+    assert not results.stands_for(together, {cell.key: "another"})
+    assert not together.run_file.exists()
+
+
 def test_a_store_without_a_finished_cell_is_one_line(store: Path) -> None:
     with pytest.raises(InputError, match="no finished cell"):
         results.collect("small")

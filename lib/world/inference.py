@@ -16,7 +16,7 @@ def triple(generator: Generator) -> tuple[Event, dict[str, Event]]:
     As each hypothesis stands with every label, it says nothing about the label; all premises get
     the same kind of additions, so that neither does their length.
     """
-    if generator.chance(0.25):
+    if generator.chance(0.1):
         return _embedded(generator)
     hypothesis = _hypothesis(generator)
     specific = _specify(hypothesis, generator)
@@ -36,7 +36,7 @@ def triple(generator: Generator) -> tuple[Event, dict[str, Event]]:
 
 def _reworded(premise: Event, generator: Generator) -> Event:
     """Use synonyms in some premises of every label, so that a new word need not mean neutral."""
-    return paraphrased(premise, synonyms(premise)) if generator.chance(0.3) else premise
+    return paraphrased(premise, synonyms(premise)) if generator.chance(0.1) else premise
 
 
 def _definite(entity: Entity | None) -> Entity | None:
@@ -57,7 +57,7 @@ def _hypothesis(generator: Generator) -> Event:
         patient
         and patient.kind == "noun"
         and not (patient.number or negated)
-        and generator.chance(0.3)
+        and generator.chance(0.15)
     ):
         hypernym = concepts.HYPERNYMS[patient.semantic_class]
         patient = replace(patient, head=hypernym, adjectives=(), material=None)
@@ -81,7 +81,7 @@ def _specify(event: Event, generator: Generator) -> Event:
 
 def _contradict(event: Event, generator: Generator) -> Event:
     opposite = concepts.ANTONYMS.get(event.verb)
-    if opposite and not event.negated and generator.chance(0.3):
+    if opposite and not event.negated and generator.chance(0.15):
         return replace(event, verb=opposite)
     return replace(event, negated=not event.negated)
 
@@ -96,18 +96,20 @@ def _other_agent(event: Event, generator: Generator) -> Event:
 
 
 def _unrelated(event: Event, generator: Generator) -> Event:
-    """Change who or what takes part; at times flip the polarity as well."""
-    if generator.chance(0.35):
+    """Change who or what takes part, often both; at times flip the polarity as well."""
+    if generator.chance(0.2):
         event = replace(event, negated=not event.negated)
     swapped = exchange_roles(event)
-    if swapped and generator.chance(0.6):
+    if swapped and generator.chance(0.15):
         return swapped
     verb = concepts.VERBS[event.verb]
-    if event.patient and verb.patient and generator.chance(0.6):
-        while True:
+    if event.patient and verb.patient and generator.chance(0.8):
+        given = event.patient.head
+        while event.patient is None or event.patient.head == given:
             patient = _definite(generator.participant(verb.patient, plain=True))
-            if patient and patient.head != event.patient.head:
-                return replace(event, patient=patient)
+            event = replace(event, patient=patient)
+        if generator.chance(0.3):
+            return event
     return _other_agent(event, generator)
 
 
@@ -132,7 +134,7 @@ def _enrich(premise: Event, mentioned: Event, generator: Generator) -> Event:
             if verb.patient and wanted in verb.patient and not verb.recipient
             and agent.semantic_class in verb.agent and name != premise.verb
         ]  # fmt: skip
-        if fitting and generator.chance(0.7):
+        if fitting and generator.chance(0.2):
             verb = generator.choose(fitting)
             relative = Event(verb, None, mentioned.patient, past=relative.past, gap="agent")
     return replace(premise, agent=replace(agent, relative=relative))

@@ -22,7 +22,7 @@ class Story:
 
 
 def story(generator: Generator) -> Story:
-    """Draw three or four events with repeated verbs, agents and patients, and a question.
+    """Draw two or three events with repeated verbs, agents and patients, and a question.
 
     No other event fits the question, but others share its verb or its participants.
     """
@@ -31,8 +31,8 @@ def story(generator: Generator) -> Story:
     question = _ask(target, asked)
     events = [target]
     contest = _same_agent if asked == "patient" else _same_patient
-    for index in range(generator.random.randint(2, 3)):
-        # The first competes for the question, one way or the other; the others fill the scene.
+    for index in range(generator.random.randint(1, 2)):
+        # The first competes for the question, one way or the other; another fills the scene.
         draw = generator.random.choice((_same_verb, contest)) if index == 0 else _anything
         while True:
             other = draw(target, asked, generator)

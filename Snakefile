@@ -15,14 +15,22 @@ ANALYSES = ["analysis_syntax_vs_semantics"]
 TOGETHER = S.workflow.kernel_per
 CONDITIONS = ["all"] if TOGETHER == "seed" else list(S.conditions)
 TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
+SEEDS = [0] if TOGETHER == "condition" else list(S.seeds)  # 0: all of them
 TRAINED = {"all", *(name for name, condition in S.conditions.items() if condition.task)}
 
 
+def encoders(wildcards):
+    """Return the cells of phase 1 whose encoders a cell starts from."""
+    seeds = [int(wildcards.seed)] if int(wildcards.seed) else S.seeds
+    numbers = sorted({S.seeds[seed] for seed in seeds})
+    return [RESULTS / f"pretrain/seed={number}/run.json" for number in numbers]
+
+
 def earlier(wildcards):
-    """Return the cell of phase 1 or 2 whose encoder a transfer cell starts from."""
+    """Return the cells of phase 1 or 2 whose encoders a transfer cell starts from."""
     if wildcards.condition in TRAINED:
-        return RESULTS / f"intermediate/{wildcards.condition}/seed={wildcards.seed}/run.json"
-    return RESULTS / f"pretrain/seed={S.seeds[int(wildcards.seed)]}/run.json"
+        return [RESULTS / f"intermediate/{wildcards.condition}/seed={wildcards.seed}/run.json"]
+    return encoders(wildcards)
 
 
 def papermill(notebook, names):
@@ -64,7 +72,7 @@ rule pretrain:
 
 rule intermediate:
     input:
-        lambda wildcards: RESULTS / f"pretrain/seed={S.seeds[int(wildcards.seed)]}/run.json",
+        encoders,
     output:
         RESULTS / "intermediate/{condition}/seed={seed}/run.json",
     params:
@@ -106,7 +114,7 @@ rule analysis:
             RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
             condition=CONDITIONS,
             target=TARGETS,
-            seed=S.seeds,
+            seed=SEEDS,
         ),
     output:
         RESULTS / "{analysis}/notebook.ipynb",

@@ -36,6 +36,13 @@ def conditions_of(settings: Profile, name: str, trained: bool = False) -> list[s
     return [key for key, how in settings.conditions.items() if how.task or not trained]
 
 
+def seeds_of(settings: Profile, seed: int) -> list[int]:
+    """Return the seeds that a number stands for: itself, or all of the profile (0)."""
+    if seed:
+        check_seed(settings, seed)
+    return [seed] if seed else list(settings.seeds)
+
+
 def check_seed(settings: Profile, seed: int) -> None:
     """Raise InputError for a seed that is not the profile's."""
     if seed not in settings.seeds:
@@ -55,15 +62,16 @@ def parameters(settings: Profile, condition: str, seed: int) -> dict[str, Any]:
 
 
 def run(settings: Profile, condition: str, seed: int) -> list[Run]:
-    """Train under a condition, or under `all`; skip what is finished. Returns one run for each.
+    """Train under a condition (or `all`) with a seed (or 0: all); skip what is finished.
 
-    For `all` a cell of that name is written last, so that a workflow has one file to wait for.
+    Returns one run for each. Where there are several, a cell of that name is written last, so that
+    a workflow has one file to wait for.
     """
     started = time.perf_counter()
-    names = conditions_of(settings, condition, trained=True)
-    runs = [run_one(settings, name, seed) for name in names]
-    if condition == "all":
-        finish_together(Cell(settings.name, "intermediate", seed, "all"), runs, started)
+    names, seeds = conditions_of(settings, condition, trained=True), seeds_of(settings, seed)
+    runs = [run_one(settings, name, each) for name in names for each in seeds]
+    if condition == "all" or not seed:
+        finish_together(Cell(settings.name, "intermediate", seed, condition), runs, started)
     return runs
 
 

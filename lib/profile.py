@@ -114,7 +114,8 @@ class Workflow(Strict):
     """Say how the grid runs: threads of a cell, and how many cells one kernel runs.
 
     A kernel's start and imports take some 10 s of CPU. `target` starts one for every cell, which a
-    cluster wants; `condition` one for all targets of a condition; `seed` one for all of a phase.
+    cluster wants; `condition` one for all targets and seeds of a condition; `seed` one for all
+    conditions and targets of a seed.
     """
 
     threads: Positive = 1
@@ -201,6 +202,8 @@ def _check_names(profile: Profile, file: str) -> None:
     if encoder.hidden_size % encoder.attention_heads:
         raise InputError(f"{file}: encoder.hidden_size: {encoder.hidden_size} is not a multiple of "
                          f"attention_heads, {encoder.attention_heads}")  # fmt: skip
+    if 0 in profile.seeds:
+        raise InputError(f"{file}: seeds: 0 stands for all of them; expected other numbers")
     if "all" in profile.conditions:
         raise InputError(
             f"{file}: conditions.all: the name stands for every condition; choose another"

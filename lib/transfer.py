@@ -34,16 +34,22 @@ def parameters(settings: Profile, condition: str, target: str, seed: int) -> dic
 
 
 def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:
-    """Fine-tune and evaluate; condition and target may be `all`. Skips what is finished.
+    """Fine-tune and evaluate; condition and target may be `all`, seed 0. Skips what is finished.
 
-    Needs, and if missing makes, the earlier phases. Returns one run per condition and target. For
-    `all` a cell of that name is written last, so that a workflow has one file to wait for.
+    Needs, and if missing makes, the earlier phases. Returns one run per condition, seed and target.
+    Where one call stands for several, a cell of its name is written last, so that a workflow has
+    one file to wait for.
     """
     names = intermediate.conditions_of(settings, condition)
-    targets = targets_of(settings, target)
+    seeds, targets = intermediate.seeds_of(settings, seed), targets_of(settings, target)
     started = time.perf_counter()
-    runs = [_run_one(settings, name, which, seed) for name in names for which in targets]
-    if "all" in (condition, target):
+    runs = [
+        _run_one(settings, name, which, each)
+        for name in names
+        for each in seeds
+        for which in targets
+    ]
+    if "all" in (condition, target) or not seed:
         together = Cell(settings.name, "transfer", seed, condition, target)
         finish_together(together, runs, started)
     return runs
@@ -169,15 +175,7 @@ def _fine_tune(
             batch_tokens=4 * budget.batch_tokens,
         )
         rows += [
-            {
-                "language": code,
-                "metric": metric,
-                "value": value,
-                "n": scores.n,
-                "split": which,
-                "layer": None,
-                "reported": metric == task.reported and which != "development",
-            }
+            _row(code, metric, value, scores.n, which, None, metric == task.reported)
             for metric, value in scores.values.items()
         ]
         if which != "development":
@@ -226,17 +224,8 @@ def _retrieve(
         for layer in range(len(queries)):
             found = retrieval.nearest_neighbours(queries[layer], candidates[layer])
             scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
-            rows.append(
-                {
-                    "language": code,
-                    "metric": task.reported,
-                    "value": scores.values[task.reported],
-                    "n": len(pairs),
-                    "split": split,
-                    "layer": layer,
-                    "reported": layer == chosen,
-                }
-            )
+            value = scores.values[task.reported]
+            rows.append(_row(code, task.reported, value, len(pairs), split, layer, layer == chosen))
             if layer == chosen:
                 predictions.append(_per_example(code, pairs, scores.per_example))
     for code, pairs in sets.items() if baseline else ():
@@ -244,18 +233,24 @@ def _retrieve(
             [pair["source"] for pair in pairs], [pair["target"] for pair in pairs]
         )
         scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
-        rows.append(
-            {
-                "language": code,
-                "metric": "character_ngram_accuracy",
-                "value": scores.values[task.reported],
-                "n": len(pairs),
-                "split": split,
-                "layer": None,
-                "reported": False,
-            }
-        )
+        value = scores.values[task.reported]
+        rows.append(_row(code, "character_ngram_accuracy", value, len(pairs), split, None, False))
     return rows, predictions, {"pooling": budget.pooling}
+
+
+def _row(
+    code: str, metric: str, value: float, n: int, split: str, layer: int | None, reported: bool
+) -> dict[str, Any]:
+    """Return one row of scores; development scores are never the reported ones."""
+    return {
+        "language": code,
+        "metric": metric,
+        "value": value,
+        "n": n,
+        "split": split,
+        "layer": layer,
+        "reported": reported and split != "development",
+    }
 
 
 def _per_example(code: str, examples: list[corpora.Example], values: Any) -> pd.DataFrame:

@@ -52,14 +52,15 @@ def check_existing(settings: Profile) -> list[Cell]:
     for file in paths.results(settings.name).glob("*/**/run.json"):
         parts = file.relative_to(paths.results(settings.name)).parent.parts
         phase, *names, seed = parts
-        if "all" not in names:
+        if "all" not in names and seed != "seed=0":
             continue
         condition, target = [*names, ""][:2]
         together = Cell(settings.name, phase, int(seed.removeprefix("seed=")), condition, target)
         inside = {
             cell: wanted
             for cell, wanted in grid.items()
-            if (cell.phase, cell.seed) == (phase, together.seed)
+            if cell.phase == phase
+            and together.seed in (0, cell.seed)
             and condition in ("all", cell.condition)
             and target in ("all", cell.target)
         }

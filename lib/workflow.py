@@ -129,7 +129,8 @@ def _follow(command: list[str], environment: dict[str, str], lock: int, missing:
         watching.start()
         for line in running.stdout or ():
             if started := STARTS.match(line):
-                print(f"{time.strftime('%H:%M:%S')}  starts     {started[1]}", flush=True)
+                what = started[1].replace("seed 0", "every seed")
+                print(f"{time.strftime('%H:%M:%S')}  starts     {what}", flush=True)
             elif SAYS.match(line):
                 print(line.rstrip(), flush=True)
     ended.set()

@@ -71,6 +71,19 @@ def test_the_grid_leaves_every_cell_with_its_record_notebook_and_scores(grid: An
     assert any(line.endswith(cells[-1]) and " 0 left " in line for line in said.splitlines())
 
 
+def test_a_kernel_may_run_every_target_and_seed_of_a_condition(tmp_path: Path) -> None:
+    study = profile.load("world")
+    assert study.workflow.kernel_per == "condition" and len(study.seeds) > 1
+    done = run("-m", "lib.workflow", "world", "--dry-run", RESULTS_ROOT=tmp_path)
+    starts = [
+        line.split("starts")[1].strip() for line in done.stdout.splitlines() if "starts" in line
+    ]
+    trained = [name for name, condition in study.conditions.items() if condition.task]
+    wanted = [f"2 intermediate: {name}, every seed" for name in trained]
+    wanted += [f"3 transfer: {name} to all, every seed" for name in study.conditions]
+    assert sorted(line for line in starts if line[0] in "23") == sorted(wanted)
+
+
 def test_the_analysis_leaves_each_figure_as_png_svg_and_csv(grid: Any) -> None:
     figures = grid[0] / "figures/tiny"
     names = {file.stem for file in figures.glob("*.png")}

@@ -68,6 +68,21 @@ def test_phase_3_alone_makes_the_phases_before_it(udpos: results.Run, micro: Pro
     assert 0 < udpos.facts["tokens"] <= 3 * 128
 
 
+def test_seed_0_and_all_stand_for_every_seed_and_condition(
+    everything: list[results.Run], micro: Profile
+) -> None:
+    several = micro.model_copy(update={"seeds": {1: 1, 2: 1}})
+    runs = transfer.run(several, "none", "tatoeba", 0)
+    assert [run.cell.seed for run in runs] == [1, 2]
+    assert not runs[0].fresh  # made by `everything`
+    trained = intermediate.run(several, "all", 1)
+    wanted = [name for name, how in micro.conditions.items() if how.task]
+    assert [run.cell.condition for run in trained] == wanted
+    for phase, cell in (("transfer", "none/tatoeba/seed=0"), ("intermediate", "all/seed=1")):
+        record = paths.results(micro.name) / phase / cell
+        assert [file.name for file in record.iterdir()] == ["run.json"]
+
+
 def test_a_second_call_finds_everything_done_and_touches_nothing(
     udpos: results.Run, micro: Profile, store: Path
 ) -> None:

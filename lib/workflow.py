@@ -117,7 +117,7 @@ def _call(
 def _follow(command: list[str], environment: dict[str, str], lock: int, missing: list[Cell]) -> int:
     """Say which kernel starts and which cell is done; pass on what Snakemake says of failures."""
     ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(missing, ended))
+    watching = threading.Thread(target=_watch, args=(missing, ended), daemon=True)
     with subprocess.Popen(
         command,
         env=environment,

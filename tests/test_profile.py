@@ -155,18 +155,21 @@ def test_a_data_root_that_is_no_folder_is_named(
     assert "DATA_ROOT" in message and "nowhere" in message
 
 
-def test_a_mirror_that_lacks_a_training_set_is_refused_before_anything_runs(
+def test_a_mirror_that_lacks_text_or_a_training_set_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    settings = profile.load("small_cpu")
-    message = refused(lambda: profile.check_data(settings))
-    assert str(tmp_path) in message and "multilingual-text/en" in message
-    for code in settings.languages:
+    taken = profile.load("small_cpu")
+    assert not taken.pretraining.tokens  # its encoder is there, and reads no text
+    message = refused(lambda: profile.check_data(taken))
+    assert str(tmp_path) in message and "universal_dependencies" in message
+    budget = taken.pretraining.model_copy(update={"tokens": 1000})
+    trained = taken.model_copy(update={"pretraining": budget})
+    assert "multilingual-text/en" in refused(lambda: profile.check_data(trained))
+    for code in trained.languages:
         (tmp_path / "multilingual-text" / code).mkdir(parents=True)
-    if settings.pretraining.tokens:
-        message = refused(lambda: profile.check_data(settings))
-        assert "multilingual-text" not in message and "'small_cpu'" in message
+    message = refused(lambda: profile.check_data(trained))
+    assert "multilingual-text" not in message and "'small_cpu'" in message
 
 
 def test_a_world_needs_no_mirror(micro: Any, monkeypatch: pytest.MonkeyPatch) -> None:

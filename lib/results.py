@@ -172,17 +172,11 @@ def finish_together(cell: Cell, runs: list[Run], started: float) -> None:
 
 
 def stands_for(cell: Cell, wanted: dict[str, str]) -> bool:
-    """Say whether a cell's record names exactly these cells, each with the hash of its parameters.
-
-    A record of others is removed: it would pass for cells that are missing.
-    """
+    """Say whether a record names exactly these cells, each with the hash of its parameters."""
     try:
-        same = json.loads(cell.run_file.read_text(encoding="utf-8"))["parameters"] == wanted
+        return bool(json.loads(cell.run_file.read_text(encoding="utf-8"))["parameters"] == wanted)
     except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    if not same:
-        cell.run_file.unlink(missing_ok=True)
-    return same
+        return False
 
 
 def provenance() -> dict[str, Any]:

@@ -172,7 +172,8 @@ def test_a_record_of_several_cells_stands_for_just_these_and_their_parameters(ce
     assert results.stands_for(together, wanted)
     assert results.read(cell, PARAMETERS) is not None
     assert not results.stands_for(together, {cell.key: "another"})
-    assert not together.run_file.exists()
+    assert not results.stands_for(together, {})
+    assert not results.stands_for(Cell("small", "transfer", 2, "all", "all"), wanted)
 
 
 def test_a_store_without_a_finished_cell_is_one_line(store: Path) -> None:

@@ -217,6 +217,28 @@ class BiEncoder(PairClassifier):
         return {"loss": functional.mse_loss(scores, labels), "predictions": scores}
 
 
+class BiClassifier(BiEncoder):
+    """Classify a sentence pair by two pooled vectors and their absolute difference (`bi`).
+
+    Reimers & Gurevych 2019 (arXiv 1908.10084), section 3.
+    """
+
+    def __init__(self, encoder: Any, outputs: int, pooling: str) -> None:
+        super().__init__(encoder, outputs, pooling)
+        self.output = nn.Linear(3 * encoder.config.hidden_size, outputs)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> Output:
+        """Return predictions [n]: label numbers."""
+        first, second = self.pooled(input_ids, attention_mask).chunk(2)
+        logits = self.output(torch.cat([first, second, (first - second).abs()], dim=-1))
+        return {
+            "loss": functional.cross_entropy(logits, labels),
+            "predictions": logits.argmax(-1),
+        }
+
+
 class SpanFinder(Head):
     """Score each context token as the start and the end of the answer."""
 
@@ -272,7 +294,9 @@ def make(task: Task, encoder: Any, pair: str = "cross", pooling: str = "mean") -
     builders: dict[str, Callable[[], Head]] = {
         "tagging": lambda: Tagger(encoder, len(task.labels)),
         "parsing": lambda: Parser(encoder),
-        "classification": lambda: PairClassifier(encoder, len(task.labels), pooling),
+        "classification": lambda: (BiClassifier if pair == "bi" else PairClassifier)(
+            encoder, len(task.labels), pooling
+        ),
         "regression": lambda: (BiEncoder if pair == "bi" else PairRegressor)(encoder, 1, pooling),
         "span": lambda: SpanFinder(encoder, 2),
     }

@@ -80,7 +80,10 @@ class Intermediate(Strict):
 
 
 class Target(Strict):
-    """Budget one target task; `train` names other training data than the task's own."""
+    """Budget one target task; `train` names other training data than the task's own.
+
+    `pair` is the model of a sentence pair, as in a condition.
+    """
 
     updates: Natural = 0
     batch_tokens: Positive = 1024
@@ -93,6 +96,7 @@ class Target(Strict):
     evaluation_examples: Natural = 0
     split: Literal["", "validation", "test"] = ""
     pooling: Literal["mean", "first"] = "mean"
+    pair: Literal["cross", "bi"] = "cross"
 
 
 class Condition(Strict):
@@ -236,6 +240,9 @@ def _check_names(profile: Profile, file: str) -> None:
             expected = "0: retrieval is not trained" if settings.updates else "at least 1"
             found = f"found {settings.updates}"
             raise InputError(f"{file}: targets.{target}.updates: {found}, expected {expected}")
+        if settings.pair == "bi" and tasks.get(target).kind != "classification":
+            raise InputError(f"{file}: targets.{target}.pair: found 'bi', expected 'cross': "
+                             f"{target} does not classify sentence pairs")  # fmt: skip
         for source in settings.train:
             if source not in tasks.TRAINING:
                 raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "

@@ -134,8 +134,8 @@ def _fine_tune(
 
     names = budget.train or task.train
     examples = corpora.load_training(settings, task, names, budget.train_examples)
-    made = features.make(task, examples, tokenizer, budget.max_sequence_length)
-    head = heads.make(task, model, pooling=budget.pooling).to(training.device())
+    made = features.make(task, examples, tokenizer, budget.max_sequence_length, budget.pair)
+    head = heads.make(task, model, budget.pair, budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
     data = batches.Batches(
         made,
@@ -173,6 +173,7 @@ def _fine_tune(
             tokenizer,
             length=budget.max_sequence_length,
             batch_tokens=4 * budget.batch_tokens,
+            pair=budget.pair,
         )
         rows += [
             _row(code, metric, value, scores.n, which, None, metric == task.reported)

@@ -11,15 +11,16 @@ from torch.nn import functional
 from lib import batches, heads, tasks
 from lib.batches import Feature
 
-KINDS = ["tagging", "parsing", "classification", "regression", "bi", "span"]
 ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "classification": "xnli",
-        "regression": "stsb", "bi": "stsb", "span": "xquad"}  # fmt: skip
+        "regression": "stsb", "bi": "stsb", "bi_classification": "xnli",
+        "span": "xquad"}  # fmt: skip
+KINDS = list(ROWS)
 VOCABULARY, PAD = 31, 1
 
 
 def made(kind: str, encoder: Any) -> heads.Head:
     torch.manual_seed(0)
-    pair = "bi" if kind == "bi" else "cross"
+    pair = "bi" if kind.startswith("bi") else "cross"
     return heads.make(tasks.get(ROWS[kind]), encoder, pair)
 
 
@@ -41,11 +42,10 @@ def feature(kind: str, words: int, seed: int) -> Feature:
             (-1, -1),
         ]
         found["labels"] = sorted(rng.integers(2, len(ids) - 1, 2).tolist())
-    elif kind == "classification":
-        found["labels"] = int(rng.integers(3))
     else:
-        found["labels"] = float(rng.random())
-        if kind == "bi":
+        classes = kind.endswith("classification")
+        found["labels"] = int(rng.integers(3)) if classes else float(rng.random())
+        if kind.startswith("bi"):
             found["input_ids"] = [ids, [0, *rng.integers(4, VOCABULARY - 1, words).tolist(), 2]]
     return found
 
@@ -201,6 +201,24 @@ def test_the_bi_encoder_is_symmetric_and_gives_cosines_of_means(small_encoder: A
         ]
     cosine = functional.cosine_similarity(*vectors, dim=0).item()
     assert found.tolist() == pytest.approx([cosine, cosine, 1.0], abs=1e-5)
+
+
+def test_the_bi_classifier_reads_both_means_and_their_distance(small_encoder: Any) -> None:
+    model = small_encoder().eval()
+    head = made("bi_classification", model)
+    one = feature("bi_classification", 6, 1)
+    found = output(head, head.collate([one, feature("bi_classification", 9, 2)], PAD))
+    with torch.no_grad():
+        u, v = (
+            model(torch.tensor([ids])).last_hidden_state[0].mean(0).numpy()
+            for ids in one["input_ids"]
+        )
+    weight, bias = head.output.weight.detach().numpy(), head.output.bias.detach().numpy()
+    logits = weight @ np.concatenate([u, v, np.abs(u - v)]) + bias
+    assert found["predictions"][0] == logits.argmax()
+    alone = output(head, head.collate([one], PAD))["loss"].item()
+    expected = np.log(np.exp(logits).sum()) - logits[one["labels"]]
+    assert alone == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_regressor_gives_the_squared_error(small_encoder: Any) -> None:

@@ -70,6 +70,7 @@ BAD = [
     ("seeds", ..., "seeds"),
     ("encoder", ..., "encoder"),
     ("targets.xquad.pooling", "max", "targets.xquad.pooling"),
+    ("targets.xquad.pair", "bi", "targets.xquad.pair"),
     ("targets.xquad.split", "train", "targets.xquad.split"),
     ("targets.mlqua", {}, "targets.mlqua"),
     ("targets.stsb", {}, "targets.stsb"),
@@ -87,6 +88,7 @@ BAD = [
     ("languages", ["qaa", "qab"], "languages"),
     ("evaluation_languages", ["de"], "evaluation_languages"),
     ("world.langages", 3, "world"),
+    ("world.mixed_share", 1.5, "world: mixed_share"),
     ("workflow.kernel_per", "phase", "workflow.kernel_per"),
 ]
 

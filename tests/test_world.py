@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from lib.world import Settings, write
 from lib.world.cards import card
 from lib.world.corpora import Corpora
 from lib.world.drawing import draw_tree
-from lib.world.grammar import paraphrased, realise
+from lib.world.grammar import mix, paraphrased, realise
 from lib.world.inference import LABELS
 from lib.world.language import PARAMETERS, Language, distance, draw_languages, source_parameters
 from lib.world.layout import UPOS_OF_TREEBANKS, UPOS_OF_XTREME
@@ -32,7 +33,7 @@ SMALL = Settings(
     parsing_evaluation=40, similarity_train=160, similarity_evaluation=40, tagging_train=160,
     tagging_evaluation=40, ner_train=160, ner_evaluation=40, nli_train=150, nli_evaluation=42,
     paraphrase_train=100, paraphrase_evaluation=40, qa_train=160, qa_evaluation=40,
-    retrieval_pairs=60, parallel_share=0.2,
+    retrieval_pairs=60, parallel_share=0.2, mixed_share=0.3,
 )  # fmt: skip
 MAKE = (
     "import sys; from tests.test_world import Path, SMALL, write; write(Path(sys.argv[1]), SMALL)"
@@ -224,6 +225,37 @@ def test_parallel_lines_hold_source_and_translation_and_only_where_asked(world):
     origins = Counter(row["source"] for row in rows(world, "multilingual-text/qaa/train"))
     assert 0.1 < origins["parallel"] / origins.total() < 0.3
     assert "parallel" not in {row["source"] for row in rows(world, "multilingual-text/en/train")}
+
+
+def test_mixed_lines_hold_words_of_both_languages_in_about_equal_parts(world, languages):
+    source = set(" ".join(r["text"] for r in rows(world, "multilingual-text/en/train")).split())
+    for code in ("qab", "qac"):  # one shares few words with the source, one writes as the source
+        lines = rows(world, f"multilingual-text/{code}/train")
+        own = {w for r in lines if r["source"] == "sentence" for w in r["text"].split()}
+        mixed = [r["text"].split() for r in lines if r["source"] == "mixed"]
+        assert 0.2 < len(mixed) / len(lines) < 0.4
+        words = [word for line in mixed for word in line if word not in ".?"]
+        borrowed = sum(word in source and word not in own for word in words) / len(words)
+        assert 0.3 < borrowed < 0.55
+        assert sum(word in source or word in own for word in words) / len(words) > 0.8
+    assert "mixed" not in {row["source"] for row in rows(world, "multilingual-text/en/train")}
+
+
+def test_a_mixed_sentence_keeps_the_grammar_and_borrows_words_with_their_own_endings(languages):
+    class Always(Random):
+        def random(self):
+            return 0.0
+
+    source = languages[0]
+    other = next(one for one in languages[:0:-1] if one.parameters["inflection"] != "isolating")
+    event = Event("see", Entity("child"), Entity("dog", plural=True), past=True, negated=True)
+    written = source.written
+    borrowed = {
+        "child": written["child"], "dog": written["dog"] + written["-PL"],
+        "see": written["see"] + written["-PST"], "not": written["not"], ".": ".",
+    }  # fmt: skip
+    stems = [node.concept or "." for node in realise(event, other).nodes]
+    assert mix(event, other, source, Always()).split() == [borrowed[stem] for stem in stems]
 
 
 def test_a_story_in_running_text_ends_in_a_question_and_an_answer_from_the_story(world):
@@ -452,6 +484,16 @@ def test_one_sentence_alone_does_not_tell_the_label(inferences, side, slack):
     grams = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
     model = LogisticRegression(max_iter=300).fit(grams.fit_transform(texts[:2400]), labels[:2400])
     assert abs(model.score(grams.transform(texts[2400:]), labels[2400:]) - 1 / 3) < slack
+
+
+def test_every_kind_of_premise_is_as_frequent_with_each_label():
+    corpora = Corpora(1, draw_languages(1, 1)[:1])
+    kinds: dict[str, Counter] = {label: Counter() for label in LABELS}
+    for premise, _, label in corpora.inferences("test", 3600, corpora.languages):
+        kinds[label][premise.negated, premise.place is not None] += 1
+    for kind in kinds["neutral"]:
+        shares = [counter[kind] / counter.total() for counter in kinds.values()]
+        assert max(shares) - min(shares) < 0.07
 
 
 def test_length_does_not_tell_the_label(inferences):

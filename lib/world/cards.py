@@ -6,7 +6,7 @@ from random import Random
 from lib.world import concepts
 from lib.world.drawing import draw_tree
 from lib.world.english import translate
-from lib.world.grammar import realise
+from lib.world.grammar import mix, realise
 from lib.world.language import PARAMETERS, Language
 from lib.world.lexicon import CONSONANTS, VOWELS, spell
 from lib.world.meaning import Entity, Event, Generator
@@ -71,6 +71,8 @@ def card(language: Language, source: Language, seed: int) -> str:
         "translated; then the dependency tree, where arrows point at dependents.",
         *(_sentence(i, meaning, language) for i, meaning in enumerate(samples(seed), start=1)),
     ]
+    if language is not source:
+        parts += ["## Mixed with the source", _mixed(language, source, seed)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -139,6 +141,16 @@ def _sentence(number: int, meaning: Event, language: Language) -> str:
     tree = draw_tree(labels, sentence.heads, sentence.relations)
     lines = [f"({number})", *aligned, f"     ‘{translate(meaning, names)}’", "", tree]
     return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _mixed(language: Language, source: Language, seed: int) -> str:
+    random = Random(f"{seed}/cards/{language.code}")
+    lines = [mix(meaning, language, source, random) for meaning in samples(seed)[:3]]
+    numbered = "\n".join(f"({i}) {line}" for i, line in enumerate(lines, start=1))
+    return (
+        "Sentences (1) to (3) as bilinguals may write them: the grammar stays, words of the source "
+        f"come in. Part of the text is mixed so.\n\n```\n{numbered}\n```"
+    )
 
 
 def _gloss(gloss: str, names: dict[str, str]) -> str:

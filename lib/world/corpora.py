@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from lib.world import inference, questions
-from lib.world.grammar import realise
+from lib.world.grammar import mix, realise
 from lib.world.language import Language
 from lib.world.meaning import Event, Generator
 from lib.world.similarity import family, reword
@@ -25,6 +25,10 @@ class Line:
             context, question, answer, _ = questions.tell(self.story, language)
             return f"{context} {question} {answer} ."
         return " ".join(realise(event, language).text for event in self.events)
+
+    def mix(self, language: Language, source: Language, random: Random) -> str:
+        """Write the line's sentences with words of the source among those of the language."""
+        return " ".join(mix(event, language, source, random) for event in self.events)
 
 
 class Corpora:

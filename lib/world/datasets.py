@@ -232,7 +232,9 @@ def write_retrieval(xtreme: Repository, corpora: Corpora, settings: Settings) ->
 def write_text(folder: Path, corpora: Corpora, settings: Settings) -> None:
     """Write unlabelled text: the same meanings in every language, each in an order of its own.
 
-    A share of the lines of the other languages is a source sentence followed by its translation.
+    Of the other languages' lines, a share is a source sentence followed by its translation, and a
+    share mixes words of the source into each sentence, as web text does with English (Blevins &
+    Zettlemoyer 2022).
     """
     repository = Repository(folder, "multilingual-text")
     for split, count in (
@@ -244,11 +246,12 @@ def write_text(folder: Path, corpora: Corpora, settings: Settings) -> None:
             random = Random(f"{corpora.seed}/text/{split}/{language.code}")
             rows: list[Row] = []
             for line in random.sample(drawn, len(drawn)):
-                text = line.say(language)
-                origin = "story" if line.story else "sentence"
-                parallel = random.random() < settings.parallel_share
-                if parallel and language is not corpora.source:
+                place = 1.0 if language is corpora.source else random.random()
+                text, origin = line.say(language), "story" if line.story else "sentence"
+                if place < settings.parallel_share:
                     text, origin = f"{line.say(corpora.source)} {text}", "parallel"
+                elif place < settings.parallel_share + settings.mixed_share:
+                    text, origin = line.mix(language, corpora.source, random), "mixed"
                 rows.append({"text": text, "source": origin})
             repository.write(language.code, split, "text", rows)
     repository.close("Running text of the world's languages for masked language modelling.")

@@ -2,17 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 from lib.world.language import Language
 from lib.world.meaning import Entity, Event
 from lib.world.tree import Node, Sentence
 
 _ENTITY_TYPE = {"person": "PER", "organisation": "ORG", "location": "LOC"}
+_PARTICLES = ("PST", "PL", "ACC", "ERG")
+_SHARED_FEATURES = {"Number=Plur": "-PL", "Tense=Past": "-PST"}
 
 
 def realise(meaning: Event, language: Language) -> Sentence:
     """Say a meaning in a language: one sentence with its gold tree, tags and entities."""
     return Sentence.from_tree(Grammar(language).sentence(meaning))
+
+
+def mix(meaning: Event, language: Language, source: Language, random: Random) -> str:
+    """Say a meaning as a bilingual may: in the language's grammar, half of its words the source's.
+
+    A borrowed word takes the source's own endings for plural and past, and no others.
+    """
+    words = []
+    for node in realise(meaning, language).nodes:
+        word = node.form
+        if node.concept and node.concept not in _PARTICLES and random.random() < 0.5:
+            features = node.features.split("|")
+            endings = [ending for name, ending in _SHARED_FEATURES.items() if name in features]
+            word = "".join(source.written[part] for part in (node.concept, *endings))
+        words.append(word)
+    return " ".join(words)
 
 
 class Grammar:
@@ -41,7 +60,7 @@ class Grammar:
     def word(self, concept: str, upos: str, relation: str) -> Node:
         """Make the node of an uninflected word."""
         form = self.language.written[concept]
-        return Node(form, form, upos, relation, self.language.words[concept], concept)
+        return Node(form, form, upos, relation, self.language.words[concept], concept, concept)
 
     def inflect(self, node: Node, affixes: list[tuple[str, str]]) -> None:
         """Attach affixes (with the features they express) from the stem outwards."""

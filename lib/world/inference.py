@@ -13,17 +13,18 @@ LABELS = ("entailment", "neutral", "contradiction")
 def triple(generator: Generator) -> tuple[Event, dict[str, Event]]:
     """Draw one hypothesis with three premises, one per label.
 
-    As each hypothesis stands with every label, it says nothing about the label; all premises get
-    the same kind of additions, so that neither does their length.
+    As each hypothesis stands with every label, it says nothing about the label. The four kinds of
+    premise (asserted or denied, with a place or without) and their additions are as frequent with
+    each label, so that neither the premise nor its length does.
     """
     if generator.chance(0.1):
         return _embedded(generator)
     hypothesis = _hypothesis(generator)
     specific = _specify(hypothesis, generator)
     premises = {
-        "entailment": specific,
-        "neutral": _unrelated(specific, generator),
-        "contradiction": _contradict(specific, generator),
+        "entailment": _strengthen(specific, generator),
+        "neutral": _unsettle(specific, generator),
+        "contradiction": _contradict(hypothesis, generator),
     }
     # Another kind of the hypernym would still entail it.
     if hypothesis != specific and premises["neutral"].patient != specific.patient:
@@ -61,13 +62,15 @@ def _hypothesis(generator: Generator) -> Event:
     ):
         hypernym = concepts.HYPERNYMS[patient.semantic_class]
         patient = replace(patient, head=hypernym, adjectives=(), material=None)
-    return replace(
+    event = replace(
         event,
         agent=_definite(event.agent),
         patient=patient,
+        place=None,
         negated=negated,
         fronted=False,
     )
+    return _placed(event, generator, generator.chance(0.5))
 
 
 def _specify(event: Event, generator: Generator) -> Event:
@@ -79,11 +82,32 @@ def _specify(event: Event, generator: Generator) -> Event:
     return event
 
 
+def _placed(event: Event, generator: Generator, wanted: bool) -> Event:
+    """Let an event have a place or none."""
+    if bool(event.place) == wanted:
+        return event
+    if not wanted:
+        return replace(event, place=None)
+    adposition, entity = generator.place()
+    place = _definite(entity)
+    return replace(event, place=(adposition, place) if place else None)
+
+
+def _strengthen(event: Event, generator: Generator) -> Event:
+    """At times say more: where it happens, or, of what does not happen, that it does nowhere.
+
+    What the event entails or contradicts, it then still does (natural logic: van Benthem 1986).
+    """
+    if bool(event.place) == event.negated and generator.chance(0.2):
+        return _placed(event, generator, not event.negated)
+    return event
+
+
 def _contradict(event: Event, generator: Generator) -> Event:
     opposite = concepts.ANTONYMS.get(event.verb)
     if opposite and not event.negated and generator.chance(0.15):
         return replace(event, verb=opposite)
-    return replace(event, negated=not event.negated)
+    return _strengthen(replace(event, negated=not event.negated), generator)
 
 
 def _other_agent(event: Event, generator: Generator) -> Event:
@@ -95,10 +119,13 @@ def _other_agent(event: Event, generator: Generator) -> Event:
             return replace(event, agent=agent)
 
 
-def _unrelated(event: Event, generator: Generator) -> Event:
-    """Change who or what takes part, often both; at times flip the polarity as well."""
-    if generator.chance(0.2):
-        event = replace(event, negated=not event.negated)
+def _unsettle(event: Event, generator: Generator) -> Event:
+    """Say too little to decide: at a place or not where it matters, or of others."""
+    if generator.chance(0.4):
+        denied = not event.place
+        return _placed(replace(event, negated=denied), generator, denied)
+    asserted = generator.chance(0.5)
+    event = _placed(replace(event, negated=not asserted), generator, asserted)
     swapped = exchange_roles(event)
     if swapped and generator.chance(0.15):
         return swapped

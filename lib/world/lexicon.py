@@ -111,7 +111,7 @@ def add_homographs(words: dict[str, str], random: Random) -> None:
     ]
     merge(6, concepts.VERBS, nouns)
     merge(4, concepts.MATERIALS, concepts.ADJECTIVES)
-    merge(9, concepts.GIVEN_NAMES, concepts.NOUNS["person"])
+    merge(11, concepts.GIVEN_NAMES, concepts.NOUNS["person"])
     merge(3, concepts.LOCATIONS, concepts.SURNAMES)
     merge(3, concepts.MANNERS + concepts.TIMES, concepts.ADJECTIVES)
     merge(1, concepts.TIMES, concepts.PLACE_ADPOSITIONS)

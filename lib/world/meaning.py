@@ -97,7 +97,7 @@ class Generator:
         plural = self.chance(0.25)
         number = self.choose(concepts.NUMBERS) if plural and self.chance(0.45) else None
         # Trades stand bare like names ("smith sleeps"), so that a bare word may be either.
-        bare = semantic_class == "person" and not plural and self.chance(0.3)
+        bare = semantic_class == "person" and not plural and self.chance(0.4)
         determiner = self.random.choices(
             ("the", "", "this", "that") if plural else ("the", "a", "this", "that", "every"),
             (50, 40, 6, 6) if plural else (50, 33, 6, 6, 4),

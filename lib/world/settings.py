@@ -18,6 +18,7 @@ class Settings:
     text_validation: int = 200
     story_share: float = 0.15  # of the lines of text: stories of several sentences
     parallel_share: float = 0.0  # of the lines of text: source sentence and translation together
+    mixed_share: float = 0.0  # of the lines of text: both languages within each sentence
     parsing_train: int = 2000
     parsing_evaluation: int = 240
     similarity_train: int = 2000
@@ -43,6 +44,11 @@ class Settings:
                     raise InputError(f"{entry.name}: expected a share from 0 to 1, got {value!r}")
             elif not isinstance(value, int) or (value < 1 and entry.name != "seed"):
                 raise InputError(f"{entry.name}: expected a positive whole number, got {value!r}")
+        if self.parallel_share + self.mixed_share > 1:
+            raise InputError(
+                "mixed_share: expected at most what parallel_share leaves of the "
+                f"lines ({1 - self.parallel_share:g}), got {self.mixed_share}"
+            )
         for split in ("train", "evaluation"):
             sentences = getattr(self, f"parsing_{split}")
             pairs = getattr(self, f"similarity_{split}")

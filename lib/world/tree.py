@@ -15,6 +15,7 @@ class Node:
     relation: str
     sounds: str
     gloss: str
+    concept: str = ""
     features: str = "_"
     entity: str = ""
     role: str = ""

@@ -79,16 +79,24 @@ def endings(generator: Generator) -> list[Choice]:
     semantic_class, first, then = _verbs(generator)
     thing = _thing(generator, semantic_class)
     persons = _persons(generator, 2)
-    options = [Event(verb, person, thing, past=True) for verb in then for person in persons]
+    where = generator.place()
+    options = [
+        Event(verb, person, thing, place=where, past=True) for verb in then for person in persons
+    ]
     items = []
     for right, (verb, person) in enumerate(product(first, persons)):
         other = persons[0] if person is persons[1] else persons[1]
-        told = [Event(verb, person, thing, past=True), _aside(other, generator)]
+        told = [_deed(verb, person, thing, generator), _aside(other, generator)]
         generator.random.shuffle(told)
         order = generator.random.sample(range(4), 4)
         shown = tuple(options[place] for place in order)
         items.append(Choice(tuple(told), None, shown, order.index(right)))
     return items
+
+
+def _deed(verb: str, person: Entity, thing: Entity, generator: Generator) -> Event:
+    place = generator.place() if generator.chance(0.7) else None
+    return Event(verb, person, thing, place=place, past=True)
 
 
 def _aside(person: Entity, generator: Generator) -> Event:
@@ -112,12 +120,15 @@ def culprits(generator: Generator) -> list[Choice]:
     persons = _persons(generator, 4)
     roles = list(product((0, 1), things))
     told = [
-        Event(first[deed], person, thing, past=True)
+        _deed(first[deed], person, thing, generator)
         for person, (deed, thing) in zip(persons, roles, strict=True)
     ]
     right = generator.random.randrange(4)
     deed, thing = roles[right]
-    question = Event(then[deed], Entity("who", "question"), thing, modal="will", question=True)
+    question = replace(
+        _deed(then[deed], Entity("who", "question"), thing, generator),
+        modal="will", past=False, question=True,
+    )  # fmt: skip
     generator.random.shuffle(told)
     order = generator.random.sample(range(4), 4)
     options = tuple(persons[place] for place in order)

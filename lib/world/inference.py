@@ -284,20 +284,21 @@ def told_triple(generator: Generator, others: int) -> list[tuple[tuple[Event, ..
 
 
 def question_pairs(generator: Generator) -> list[tuple[Event, Event, bool]]:
-    """Draw a question with one that asks the same in other words and one that asks another thing.
+    """Draw two questions that ask different things, each with both of them in other words.
 
-    After QQP. The other is as much reworded, and differs in who does it to whom, in polarity, in
-    the verb or in a participant: the first question stands with both labels.
+    After QQP. They differ in who does it to whom, in polarity, in the verb or in a participant. As
+    each sentence stands with both labels on its side of the pair, none tells the label.
     """
     while True:
         event = replace(generator.event(plain=True), negated=generator.chance(0.5))
         asked = generator.random.choice(("agent", "patient", "place"))
         if event.verb == "be" or event.patient is None or event.recipient:
             continue
-        question = ask(event, asked)
-        same, other = reword(question, generator), ask(_another(event, asked, generator), asked)
-        if question not in (same, other):
-            return [(question, same, True), (question, reword(other, generator), False)]
+        one, other = ask(event, asked), ask(_another(event, asked, generator), asked)
+        mine, yours = reword(one, generator), reword(other, generator)
+        if len({one, other, mine, yours}) == 4:
+            return [(one, mine, True), (other, yours, True), (one, yours, False),
+                    (other, mine, False)]  # fmt: skip
 
 
 def _another(event: Event, asked: str, generator: Generator) -> Event:

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from lib.world import choices, inference, questions
+from lib.world.categories import write_ccgbank
 from lib.world.choices import Choice
 from lib.world.corpora import Corpora
 from lib.world.datasets import Row, question_rows
@@ -41,6 +42,8 @@ def write_intermediate(
         write_cosmosqa(folder, corpora, settings.cosmosqa_train, evaluation)
     if settings.commonsenseqa_train:
         write_commonsenseqa(folder, corpora, settings.commonsenseqa_train, evaluation)
+    if settings.ccg_train:
+        write_ccgbank(folder, corpora, settings.ccg_train, evaluation)
 
 
 def write_sick(folder: Path, corpora: Corpora, train: int, evaluation: int) -> None:
@@ -65,12 +68,12 @@ def write_sick(folder: Path, corpora: Corpora, train: int, evaluation: int) -> N
 
 
 def write_qqp(glue: Repository, corpora: Corpora, train: int, evaluation: int) -> None:
-    """Write QQP: two questions that ask the same, or do not; the first stands with both labels."""
+    """Write QQP: two questions that ask the same, or do not."""
 
     def draw(generator: Generator) -> Sequence[tuple[Event, Event, bool]]:
         pairs = inference.question_pairs(generator)
         said = {realise(q, corpora.source).text for one, other, _ in pairs for q in (one, other)}
-        return pairs if len(said) == 3 else []
+        return pairs if len(said) == 4 else []
 
     for split, count in (("train", train), ("validation", evaluation)):
         drawn = corpora.items(

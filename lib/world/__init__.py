@@ -6,6 +6,7 @@ from pathlib import Path
 from lib.world.cards import write_cards
 from lib.world.corpora import Corpora
 from lib.world.datasets import (
+    write_further_questions,
     write_inference,
     write_paraphrases,
     write_questions,
@@ -14,8 +15,10 @@ from lib.world.datasets import (
     write_text,
     write_treebanks,
 )
+from lib.world.intermediate import write_intermediate
 from lib.world.language import PARAMETERS, Language, draw_languages
 from lib.world.layout import Repository
+from lib.world.mining import write_mining
 from lib.world.settings import Settings
 
 __all__ = ["Settings", "write"]
@@ -31,15 +34,21 @@ def write(folder: Path, settings: Settings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_languages(folder, languages)
     write_cards(folder, languages, settings.seed)
-    write_treebanks(folder, corpora, settings)
+    glue = Repository(folder, "nyu-mll/glue")
+    write_treebanks(folder, glue, corpora, settings)
     xtreme = Repository(folder, "google/xtreme")
     write_tagging(xtreme, corpora, settings)
     write_inference(folder, xtreme, corpora, settings)
     write_paraphrases(xtreme, corpora, settings)
     write_questions(folder, xtreme, corpora, settings)
     write_retrieval(xtreme, corpora, settings)
-    xtreme.close("The target tasks in the world's languages, as in XTREME.")
     write_text(folder, corpora, settings)
+    # After all that is always written, whose sentences they would else take.
+    write_further_questions(xtreme, corpora, settings)
+    write_mining(folder, corpora, settings)
+    write_intermediate(folder, glue, corpora, settings)
+    xtreme.close("The target tasks in the world's languages, as in XTREME.")
+    glue.close("Graded similarity of meanings, over the sentences of the source treebank.")
 
 
 def write_languages(folder: Path, languages: list[Language]) -> None:

@@ -98,6 +98,15 @@ ADJECTIVES: Mapping[str, tuple[str, ...]] = {
     "clever": ("person", "animal"),
 }
 
+# What one who does this to a thing of the class does next. Within a class nothing that follows is
+# also done first, so that "who does what next" is never said by the story itself.
+CONTINUATIONS: Mapping[str, Mapping[str, str]] = {
+    "artefact": {"lose": "find", "break": "repair", "build": "paint", "buy": "carry"},
+    "food": {"cook": "eat", "buy": "carry", "find": "sell"},
+    "text": {"write": "read", "carry": "hide"},
+    "animal": {"lose": "find", "buy": "feed", "see": "chase"},
+}
+
 MANNERS = ("quickly", "slowly", "quietly", "loudly", "carefully")
 TIMES = ("often", "today", "again", "now", "always")
 PLACE_ADPOSITIONS = ("in", "near", "behind")

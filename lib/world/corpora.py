@@ -7,7 +7,7 @@ from random import Random
 from lib.world import inference, questions
 from lib.world.grammar import mix, realise
 from lib.world.language import Language
-from lib.world.meaning import Event, Generator
+from lib.world.meaning import Event, Generator, T
 from lib.world.similarity import family, reword
 from lib.world.tree import Sentence
 
@@ -61,6 +61,23 @@ class Corpora:
         for code, texts in said.items():
             self.taken[code] |= texts
         return True
+
+    def items(
+        self,
+        corpus: str,
+        count: int,
+        languages: Sequence[Language],
+        draw: Callable[[Generator], Sequence[T]],
+        meanings: Callable[[T], Iterable[Event]],
+    ) -> list[T]:
+        """Draw so many items, group by group; `meanings` gives the sentences of an item."""
+        generator = self.generator(corpus)
+        drawn: list[T] = []
+        while len(drawn) < count:
+            group = draw(generator)
+            if self.claim([event for item in group for event in meanings(item)], languages):
+                drawn += group
+        return drawn[:count]
 
     def sentences(
         self,

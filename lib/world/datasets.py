@@ -16,10 +16,9 @@ from lib.world.similarity import similarity
 Row = dict[str, object]
 
 
-def write_treebanks(folder: Path, corpora: Corpora, settings: Settings) -> None:
+def write_treebanks(folder: Path, glue: Repository, corpora: Corpora, settings: Settings) -> None:
     """Write UD parsing, and graded similarity over the very sentences of its source splits."""
     treebanks = Repository(folder, "commul/universal_dependencies")
-    glue = Repository(folder, "nyu-mll/glue")
     sizes = {
         "train": (settings.parsing_train, settings.similarity_train),
         "validation": (settings.parsing_evaluation, settings.similarity_evaluation),
@@ -37,7 +36,6 @@ def write_treebanks(folder: Path, corpora: Corpora, settings: Settings) -> None:
         rows = [treebank_row(i, meaning, language) for i, meaning in enumerate(test)]
         treebanks.write(config, "test", "treebank", rows)
     treebanks.close("Gold dependency trees of the world's languages, in Universal Dependencies.")
-    glue.close("Graded similarity of meanings, over the sentences of the source treebank.")
 
 
 def treebank_row(index: int, meaning: Event, language: Language) -> Row:
@@ -195,12 +193,38 @@ def write_questions(folder: Path, xtreme: Repository, corpora: Corpora, settings
         xtreme.write(f"XQuAD.{language.code}", "validation", "squad", rows)
 
 
+def write_further_questions(xtreme: Repository, corpora: Corpora, settings: Settings) -> None:
+    """Write MLQA and TyDiQA-GoldP where the settings ask for them.
+
+    MLQA asks the same in every language; TyDiQA's languages have each their own stories, in one
+    config, told apart by the id's prefix.
+    """
+    if settings.mlqa_evaluation:
+        for split in ("test", "validation"):
+            tales = corpora.stories(f"MLQA/{split}", settings.mlqa_evaluation, corpora.languages)
+            for language in corpora.languages:
+                rows = question_rows(tales, language, f"mlqa-{split}")
+                xtreme.write(f"MLQA.{language.code}.{language.code}", split, "squad", rows)
+    if settings.tydiqa_train:
+        for split, count, languages in (
+            ("train", settings.tydiqa_train, corpora.languages[:1]),
+            ("validation", settings.tydiqa_evaluation, corpora.languages),
+        ):
+            rows = []
+            for language in languages:
+                tales = corpora.stories(f"tydiqa/{split}/{language.code}", count, [language])
+                rows += question_rows(tales, language, f"{language.name.lower()}-{split}")
+            xtreme.write("tydiqa", split, "squad", rows)
+
+
 def question_rows(tales: Sequence[Story], language: Language, name: str) -> list[Row]:
     """Give stories in SQuAD's columns; a story's id is the same in every language."""
     rows: list[Row] = []
     for index, tale in enumerate(tales):
         context, question, answer, start = tell(tale, language)
         answers: Mapping[str, list[object]] = {"text": [answer], "answer_start": [start]}
+        if not answer:
+            answers = {"text": [], "answer_start": []}
         rows.append(
             {
                 "id": f"{name}-{index}",

@@ -5,7 +5,8 @@ from dataclasses import replace
 from lib.world import concepts
 from lib.world.grammar import paraphrased
 from lib.world.meaning import Entity, Event, Generator
-from lib.world.similarity import exchange_roles, reword, synonyms
+from lib.world.questions import ask
+from lib.world.similarity import exchange_roles, reword, same_frame, synonyms, words
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -230,3 +231,89 @@ def paraphrase_pair(generator: Generator, same: bool) -> tuple[Event, Event]:
         else:
             other = swapped
         return base, reword(other, generator)
+
+
+def unrelated(one: Event, other: Event) -> bool:
+    """Say whether the second says nothing of what the first does: not done, nor its opposite."""
+    predicate = concepts.meaning_of(one.quality or one.verb)
+    said = {concepts.meaning_of(word) for word in words(other)}
+    return said.isdisjoint({predicate, concepts.ANTONYMS.get(predicate, predicate)})
+
+
+def related_pairs(generator: Generator) -> list[tuple[Event, Event, str]]:
+    """Draw eight pairs of every relatedness: two triples, and a pair across them each way.
+
+    Half are neutral, near and far, as in SICK (Marelli et al. 2014).
+    """
+    while True:
+        (one, premises), (other, others) = triple(generator), triple(generator)
+        far = [premises[generator.random.choice(LABELS)], others[generator.random.choice(LABELS)]]
+        distinct = len({*premises.values(), *others.values()}) == 6
+        if distinct and unrelated(other, far[0]) and unrelated(one, far[1]):
+            break
+    return [
+        *((premises[label], one, label) for label in LABELS),
+        *((others[label], other, label) for label in LABELS),
+        (far[0], other, "neutral"),
+        (far[1], one, "neutral"),
+    ]
+
+
+def told_triple(generator: Generator, others: int) -> list[tuple[tuple[Event, ...], Event, str]]:
+    """Draw a triple whose premises stand among so many other sentences, at random places.
+
+    These say nothing of what the hypothesis does, though often something of who does it.
+    """
+    while True:
+        hypothesis, premises = triple(generator)
+        if len(set(premises.values())) == 3:
+            break
+    items = []
+    for label in LABELS:
+        told = [premises[label]]
+        while len(told) <= others:
+            event = generator.event(plain=True)
+            fitting = event.verb != "be" and concepts.VERBS[event.verb].agent
+            agent = hypothesis.agent
+            if fitting and agent and agent.semantic_class in fitting and generator.chance(0.5):
+                event = replace(event, agent=agent)
+            if unrelated(hypothesis, event) and event not in told:
+                told.insert(generator.random.randint(0, len(told)), event)
+        items.append((tuple(told), hypothesis, label))
+    return items
+
+
+def question_pairs(generator: Generator) -> list[tuple[Event, Event, bool]]:
+    """Draw two questions that ask different things, each with both of them in other words.
+
+    After QQP. They differ in who does it to whom, in polarity, in the verb or in a participant. As
+    each sentence stands with both labels on its side of the pair, none tells the label.
+    """
+    while True:
+        event = replace(generator.event(plain=True), negated=generator.chance(0.5))
+        asked = generator.random.choice(("agent", "patient", "place"))
+        if event.verb == "be" or event.patient is None or event.recipient:
+            continue
+        one, other = ask(event, asked), ask(_another(event, asked, generator), asked)
+        mine, yours = reword(one, generator), reword(other, generator)
+        if len({one, other, mine, yours}) == 4:
+            return [(one, mine, True), (other, yours, True), (one, yours, False),
+                    (other, mine, False)]  # fmt: skip
+
+
+def _another(event: Event, asked: str, generator: Generator) -> Event:
+    """Change something that is not asked for."""
+    verb = concepts.VERBS[event.verb]
+    change = generator.random.choice(("roles", "polarity", "verb", "participant"))
+    if change == "roles" and (swapped := exchange_roles(event)):
+        return swapped
+    if change == "polarity":
+        return replace(event, negated=not event.negated)
+    if change == "participant" and asked == "agent" and verb.patient:
+        return replace(event, patient=generator.participant(verb.patient, plain=True))
+    if change == "participant":
+        return replace(event, agent=generator.participant(verb.agent, plain=True))
+    opposite, frames = concepts.ANTONYMS.get(event.verb), same_frame(event)
+    if opposite and generator.chance(0.5):
+        return replace(event, verb=opposite)
+    return replace(event, verb=generator.choose(frames)) if frames else event

@@ -18,7 +18,7 @@ UPOS_OF_TREEBANKS = (
 ENTITY_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 
-# A column is a dtype, a list of a dtype ("[string]"), class names, or a list of class names.
+# A column is a dtype, a list ("[string]", "[[int32]]"), class names, or a list of class names.
 Column = str | tuple[str, ...] | list[tuple[str, ...]] | dict[str, str]
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "text": {"text": "string", "source": "string"},
@@ -46,6 +46,34 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "source_sentence": "string", "target_sentence": "string", "source_lang": "string",
         "target_lang": "string",
     },
+    "sick": {
+        "id": "string", "sentence_A": "string", "sentence_B": "string",
+        "relatedness_score": "float32", "entailment": "string",
+    },
+    "qqp": {
+        "question1": "string", "question2": "string", "label": ("not_duplicate", "duplicate"),
+        "idx": "int32",
+    },
+    "paws": {"id": "int32", "sentence1": "string", "sentence2": "string", "label": ("0", "1")},
+    "anli": {
+        "uid": "string", "premise": "string", "hypothesis": "string", "label": NLI_LABELS,
+        "reason": "string",
+    },
+    "snli": {"premise": "string", "hypothesis": "string", "label": NLI_LABELS},
+    "hellaswag": {
+        "ind": "int32", "activity_label": "string", "ctx_a": "string", "ctx_b": "string",
+        "ctx": "string", "endings": "[string]", "source_id": "string", "split": "string",
+        "split_type": "string", "label": "string",
+    },
+    "cosmos_qa": {
+        "id": "string", "context": "string", "question": "string", "answer0": "string",
+        "answer1": "string", "answer2": "string", "answer3": "string", "label": "int32",
+    },
+    "commonsense_qa": {
+        "id": "string", "question": "string", "question_concept": "string",
+        "choices": {"label": "[string]", "text": "[string]"}, "answerKey": "string",
+    },
+    "bucc": {"sentence1": "[string]", "sentence2": "[string]", "gold": "[[int32]]"},
 }  # fmt: skip
 
 
@@ -57,7 +85,7 @@ def _type(column: Column) -> pa.DataType:
     if isinstance(column, tuple):
         return pa.int64()
     if column.startswith("["):
-        return pa.list_(_type(column.strip("[]")))
+        return pa.list_(_type(column[1:-1]))
     return {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32()}[column]
 
 
@@ -69,7 +97,7 @@ def _feature(column: Column) -> dict[str, object]:
     if isinstance(column, tuple):
         return {"names": list(column), "_type": "ClassLabel"}
     if column.startswith("["):
-        return {"feature": _feature(column.strip("[]")), "_type": "List"}
+        return {"feature": _feature(column[1:-1]), "_type": "List"}
     return {"dtype": column, "_type": "Value"}
 
 

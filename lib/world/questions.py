@@ -1,5 +1,6 @@
 """Short stories of several events, with a question about one that the others do not answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lib.world import concepts
@@ -13,10 +14,13 @@ ASKED = ("agent", "patient", "place", "count")
 
 @dataclass(frozen=True)
 class Story:
-    """Events in order, which of them is asked about, and the question with its missing role."""
+    """Events in order, which of them is asked about, and the question with its missing role.
+
+    Without a target, none of the events answers the question.
+    """
 
     events: tuple[Event, ...]
-    target: int
+    target: int | None
     asked: str
     question: Event
 
@@ -28,9 +32,9 @@ def story(generator: Generator) -> Story:
     """
     asked = generator.random.choice(ASKED)
     target = _answerable(generator, asked)
-    question = _ask(target, asked)
+    question = ask(target, asked)
     events = [target]
-    contest = _same_agent if asked == "patient" else _same_patient
+    contest = _contest(asked)
     for index in range(generator.random.randint(1, 2)):
         # The first competes for the question, one way or the other; another fills the scene.
         draw = generator.random.choice((_same_verb, contest)) if index == 0 else _anything
@@ -41,6 +45,28 @@ def story(generator: Generator) -> Story:
         events.append(other)
     generator.random.shuffle(events)
     return Story(tuple(events), events.index(target), asked, question)
+
+
+def unanswerable(generator: Generator) -> Story:
+    """Draw a story and a question, and tell something else in place of what answers it.
+
+    What is told instead competes for the question as the rest does: its verb, or its participants
+    (after SQuAD 2.0, Rajpurkar et al. 2018).
+    """
+    tale = story(generator)
+    assert tale.target is not None
+    target = tale.events[tale.target]
+    draw = generator.random.choice((_same_verb, _contest(tale.asked)))
+    while True:
+        other = draw(target, tale.asked, generator)
+        if not _fits(other, tale.question) and other not in tale.events:
+            break
+    events = tuple(other if event is target else event for event in tale.events)
+    return Story(events, None, tale.asked, tale.question)
+
+
+def _contest(asked: str) -> Callable[[Event, str, Generator], Event]:
+    return _same_agent if asked == "patient" else _same_patient
 
 
 def _answerable(generator: Generator, asked: str) -> Event:
@@ -55,7 +81,8 @@ def _answerable(generator: Generator, asked: str) -> Event:
         return _dress(event, asked, generator)
 
 
-def _ask(event: Event, asked: str) -> Event:
+def ask(event: Event, asked: str) -> Event:
+    """Ask for one role of an event: one of `ASKED`."""
     question = replace(event, question=True, fronted=False)
     assert event.patient is not None
     if asked == "agent":
@@ -136,13 +163,19 @@ def _anything(target: Event, asked: str, generator: Generator) -> Event:
 
 
 def tell(tale: Story, language: Language) -> tuple[str, str, str, int]:
-    """Say a story in a language: context, question, answer and its first character."""
+    """Say a story in a language: context, question, answer and its first character.
+
+    Where nothing answers the question, the answer is empty and its place -1.
+    """
     sentences = [realise(event, language) for event in tale.events]
+    context = " ".join(sentence.text for sentence in sentences)
+    question = realise(tale.question, language).text
+    if tale.target is None:
+        return context, question, "", -1
     target = sentences[tale.target]
     span = target.span(tale.asked)
     assert span is not None
     before = sum(len(sentence.text) + 1 for sentence in sentences[: tale.target])
     start = before + sum(len(token) + 1 for token in target.tokens[: span[0]])
     answer = " ".join(target.tokens[span[0] : span[1]])
-    context = " ".join(sentence.text for sentence in sentences)
-    return context, realise(tale.question, language).text, answer, start
+    return context, question, answer, start

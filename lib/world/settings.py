@@ -34,16 +34,34 @@ class Settings:
     qa_train: int = 2000
     qa_evaluation: int = 240
     retrieval_pairs: int = 300
+    # Written only where a profile asks for them: 0 is none.
+    sick_train: int = 0
+    qqp_train: int = 0
+    paws_train: int = 0
+    anli_train: int = 0  # per round
+    snli_train: int = 0
+    squad_v2_train: int = 0
+    hellaswag_train: int = 0
+    cosmosqa_train: int = 0
+    commonsenseqa_train: int = 0
+    ccg_train: int = 0
+    intermediate_evaluation: int = 120  # in each other split of those above
+    mlqa_evaluation: int = 0
+    tydiqa_train: int = 0
+    tydiqa_evaluation: int = 120
+    bucc_pairs: int = 0
+    bucc_distractors: int = 300  # on the side of the target language; half as many again on ours
 
     def __post_init__(self) -> None:
         """Check every value."""
         for entry in fields(self):
-            value = getattr(self, entry.name)
+            value, default = getattr(self, entry.name), entry.default
             if entry.name.endswith("_share"):
                 if not 0 <= value <= 1:
                     raise InputError(f"{entry.name}: expected a share from 0 to 1, got {value!r}")
-            elif not isinstance(value, int) or (value < 1 and entry.name != "seed"):
-                raise InputError(f"{entry.name}: expected a positive whole number, got {value!r}")
+            elif not isinstance(value, int) or (entry.name != "seed" and value < bool(default)):
+                expected = "a positive whole number" if default else "a whole number, 0 for none"
+                raise InputError(f"{entry.name}: expected {expected}, got {value!r}")
         if self.parallel_share + self.mixed_share > 1:
             raise InputError(
                 "mixed_share: expected at most what parallel_share leaves of the "

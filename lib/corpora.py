@@ -12,12 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lib import tasks, typology
+from lib import ccgbank, tasks, typology
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
 Example = dict[str, Any]
+PARQUET = "refs/convert/parquet"
 _recordings: list[dict[str, str]] = []
 
 
@@ -60,11 +61,18 @@ def load(
         config = source.config.format(code=language, iso3=iso3, name=row["name"])
     else:
         config = source.config
-    table = _table(source.dataset, config, source.split, root)
+    from_ldc = source.dataset == tasks.CCGBANK and profile.world is None and not (
+        root is not None and (root / tasks.CCGBANK).is_dir()
+    )  # fmt: skip
+    if from_ldc:
+        table = ccgbank.table(source.split)
+    else:
+        table = _table(source.dataset, config, source.split, root)
     if table is not None:
         for record in _recordings:
-            name = f"{source.dataset}/{config}"
-            record[name] = fingerprint(root, source.dataset, config)
+            record[f"{source.dataset}/{config}"] = (
+                ccgbank.fingerprint() if from_ldc else fingerprint(root, source.dataset, config)
+            )
     if table is None:
         if not required:
             return []
@@ -72,7 +80,11 @@ def load(
             f"{source.dataset}: no configuration {config!r} with a split {source.split!r} "
             f"in {root or 'the hub'}"
         )
-    missing = [theirs for theirs in source.columns.values() if theirs not in table.column_names]
+    missing = [
+        theirs
+        for theirs in source.columns.values()
+        if theirs.partition(".")[0] not in table.column_names
+    ]
     if missing:
         raise InputError(
             f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
@@ -83,7 +95,8 @@ def load(
 def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
     """Load and join the named training sources of a task; refuse labels that cannot teach.
 
-    Raises InputError for an empty load and for a label column with a single value.
+    A full load of another size than the published one is a warning. Raises InputError for an empty
+    load, for labels or tags of a single value, and for questions of which none has an answer.
     """
     examples = [
         example for name in names for example in load(profile, tasks.TRAINING[name])
@@ -91,13 +104,23 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
-    whole = not limit and tuple(names) == task.train and data_root(profile) is None
+    whole = not limit and tuple(names) == task.train and profile.world is None
     if whole and len(examples) != task.published_size:
         print(f"{task.name}: {len(examples):,} training examples; published: "
-                  f"{task.published_size:,}")  # fmt: skip
-    if "label" in examples[0] and len({example["label"] for example in examples}) == 1:
-        raise InputError(f"{task.name}: every training label is {examples[0]['label']!r}")
+              f"{task.published_size:,}")  # fmt: skip
+    labels = _labels(examples)
+    if len(labels) == 1:
+        raise InputError(f"{task.name}: every training label is {labels.pop()!r}")
     return examples
+
+
+def _labels(examples: list[Example]) -> set[Any]:
+    """Return the labels or tags that occur; of questions, `no answer` where none has one."""
+    if "tags" in examples[0]:
+        return {tag for example in examples for tag in example["tags"]}
+    if "answers" in examples[0]:
+        return set() if any(example["answers"] for example in examples) else {"no answer"}
+    return {example["label"] for example in examples if "label" in example}
 
 
 @contextmanager
@@ -133,12 +156,13 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            if "/" not in dataset:
+            name = tasks.HUB_IDS.get(dataset, dataset)
+            if "/" not in name:
                 raise InputError(
                     f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
                 )
             revision = fingerprint(root, dataset, config)
-            return datasets.load_dataset(dataset, config, split=split, revision=revision)
+            return datasets.load_dataset(name, config, split=split, revision=revision)
         files = sorted((root / dataset / config).glob(f"{split}-*.parquet"))
         if not files:
             return None
@@ -165,7 +189,11 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
         {"id": str(i)} | {ours: values[i] for ours, values in columns.items()} for i in kept
     ]  # fmt: skip
     if "label" in columns:
-        examples = [example for example in examples if example["label"] not in (None, -1, "-1")]
+        unlabelled = (None, -1, "-1", "")
+        examples = [example for example in examples if example["label"] not in unlabelled]
+    if "choice0" in columns:
+        names = [name for name in columns if name.startswith("choice")]
+        examples = [e | {"choices": [e[name] for name in names]} for e in examples]
     if "answers" in columns:
         for example in examples:
             example["starts"] = list(example["answers"]["answer_start"])
@@ -178,9 +206,12 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
 
 
 def _names(table: Any, column: str) -> list[Any]:
-    """Return a column with class labels as names."""
+    """Return a column, or the field of a struct, with class labels as names."""
     import datasets
 
+    outer, _, inside = column.partition(".")
+    if inside:
+        return [row[inside] for row in table[outer]]
     feature = table.features[column]
     values = table[column][:]
     if isinstance(feature, datasets.ClassLabel):
@@ -214,7 +245,9 @@ def _shuffled(examples: list[Example]) -> list[Example]:
 def fingerprint(root: Path | None, dataset: str, config: str) -> str:
     """Return the revision that is read (hub), or a hash of the parquet files (mirror, world)."""
     if root is None:
-        return tasks.REVISIONS.get(dataset) or _head(dataset)
+        name = tasks.HUB_IDS.get(dataset, dataset)
+        pinned = tasks.REVISIONS.get(name, "")
+        return _commit(name, pinned or "main") if pinned in ("", PARQUET) else pinned
     hashed = hashlib.sha256()
     for file in sorted((root / dataset / config).glob("*.parquet")):
         hashed.update(file.name.encode())
@@ -223,8 +256,8 @@ def fingerprint(root: Path | None, dataset: str, config: str) -> str:
 
 
 @lru_cache
-def _head(dataset: str) -> str:
-    """Return the commit that the hub's main branch points at."""
+def _commit(dataset: str, branch: str) -> str:
+    """Return the commit that a branch on the hub points at."""
     from huggingface_hub import HfApi
 
-    return HfApi().dataset_info(dataset).sha or "main"
+    return HfApi().dataset_info(dataset, revision=branch).sha or branch

@@ -1,8 +1,9 @@
 """Read CCGbank's AUTO files: words and their lexical categories, the supertags.
 
 CCGbank (LDC2005T13; Hockenmaier & Steedman 2007) is licensed by the LDC and on no hub: it is read
-from the folder that `CCGBANK_ROOT` names, and never copied. An AUTO file has two lines a sentence,
-`ID=…` and a derivation, whose leaves are `(<L category POS POS word category>)`.
+from the folder that `CCGBANK_ROOT` names, or from `ccgbank/` in a mirror or world, and never
+copied. An AUTO file has two lines a sentence, `ID=…` and a derivation, whose leaves are
+`(<L category POS POS word category>)`.
 """
 
 import hashlib
@@ -25,42 +26,39 @@ def missing() -> str:
     return "CCGbank is not here: set CCGBANK_ROOT to the folder of LDC2005T13 that holds AUTO/"
 
 
-def table(split: str) -> Any:
+def table(split: str, folder: Path | None) -> Any:
     """Return a split as a `datasets.Dataset` with columns `tokens` and `supertags`.
 
-    Sections 02-21 are `train`, 00 is `validation`. Raises InputError where no folder is named, a
-    section is missing, or a line is no derivation.
+    Sections 02-21 are `train`, 00 is `validation`; what is missing of them shows in the size.
+    Raises InputError where no folder is named, a split has no file, or a line is no derivation.
     """
     from datasets import Dataset
 
-    found = [sentence for file in _files(split) for sentence in _read(file)]
+    found = [sentence for file in _files(split, folder) for sentence in _read(file)]
     return Dataset.from_dict(
         {"tokens": [words for words, _ in found], "supertags": [tags for _, tags in found]}
     )
 
 
-def fingerprint() -> str:
+def fingerprint(folder: Path | None) -> str:
     """Return a hash of every file that training and validation read."""
     hashed = hashlib.sha256()
     for split in SECTIONS:
-        for file in _files(split):
+        for file in _files(split, folder):
             hashed.update(file.name.encode())
             hashed.update(file.read_bytes())
     return hashed.hexdigest()[:16]
 
 
-def _files(split: str) -> list[Path]:
-    root = paths.ccgbank()
-    if root is None:
+def _files(split: str, folder: Path | None) -> list[Path]:
+    if folder is None:
         raise InputError(missing())
-    files = []
-    for section in SECTIONS[split]:
-        inside = sorted(root.rglob(f"AUTO/{section:02d}/*.auto"))
-        if not inside:
-            raise InputError(f"CCGBANK_ROOT: {root}: no AUTO/{section:02d}/*.auto, of the sections "
-                             f"that {split} reads")  # fmt: skip
-        files += inside
-    return files
+    wanted = {f"{section:02d}" for section in SECTIONS[split]}
+    files = [file for file in folder.rglob("AUTO/*/*.auto") if file.parent.name in wanted]
+    if not files:
+        raise InputError(f"{folder}: no AUTO/{min(wanted)}/*.auto, nor of any other section that "
+                         f"{split} reads")  # fmt: skip
+    return sorted(files)
 
 
 def _read(file: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -8,11 +8,11 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from lib import ccgbank, tasks, typology
+from lib import ccgbank, paths, tasks, typology
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
@@ -61,18 +61,16 @@ def load(
         config = source.config.format(code=language, iso3=iso3, name=row["name"])
     else:
         config = source.config
-    from_ldc = source.dataset == tasks.CCGBANK and profile.world is None and not (
-        root is not None and (root / tasks.CCGBANK).is_dir()
-    )  # fmt: skip
-    if from_ldc:
-        table = ccgbank.table(source.split)
+    version = partial(fingerprint, root, source.dataset, config)
+    if source.dataset == tasks.CCGBANK:
+        folder = _ccgbank(profile, root)
+        absent = folder is None and profile.world is not None
+        table = None if absent else ccgbank.table(source.split, folder)
+        version = partial(ccgbank.fingerprint, folder)
     else:
         table = _table(source.dataset, config, source.split, root)
-    if table is not None:
-        for record in _recordings:
-            record[f"{source.dataset}/{config}"] = (
-                ccgbank.fingerprint() if from_ldc else fingerprint(root, source.dataset, config)
-            )
+    for record in _recordings if table is not None else []:
+        record[f"{source.dataset}/{config}"] = version()
     if table is None:
         if not required:
             return []
@@ -90,6 +88,14 @@ def load(
             f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
         )
     return _examples(table, source, language, limit)
+
+
+def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
+    """Return the folder of CCGbank's files: in the mirror or world, else what the user names."""
+    inside = root / tasks.CCGBANK if root else None
+    if inside and inside.is_dir():
+        return inside
+    return paths.ccgbank() if profile.world is None else None
 
 
 def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
@@ -163,16 +169,32 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
                 )
             revision = fingerprint(root, dataset, config)
             return datasets.load_dataset(name, config, split=split, revision=revision)
-        files = sorted((root / dataset / config).glob(f"{split}-*.parquet"))
-        if not files:
+        files = sorted((root / dataset / config).glob("*.parquet"))
+        if not any(file.name.startswith(f"{split}-") for file in files):
             return None
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
+    except datasets.exceptions.DatasetGenerationError:
+        if root is None:
+            raise
+        found = "; ".join(f"{file.name}: {_columns(file)}" for file in files)
+        raise InputError(f"{dataset} {config}: its splits do not have the columns that its card or "
+                         f"each other's files say; found {found}") from None  # fmt: skip
     except ValueError as error:
         if isinstance(error, InputError) or "config" not in str(error).lower():
             raise
         return None
+
+
+def _columns(file: Path) -> str:
+    """List the columns of a parquet file."""
+    from pyarrow import parquet
+
+    try:
+        return ", ".join(parquet.read_schema(file).names)
+    except OSError:
+        return "not a parquet file"
 
 
 def _examples(table: Any, source: Source, language: str, limit: int) -> list[Example]:

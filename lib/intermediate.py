@@ -174,7 +174,8 @@ def _train_task(
         for metric, value in scores.values.items()
     ]
     if not how.shuffled:
-        rows += _baselines(task, examples, validation)
+        floor = _baselines(task, examples, validation)
+        rows += [row for row in floor if row["metric"] in after.values]
     return facts, pd.DataFrame(rows)
 
 
@@ -205,7 +206,6 @@ def _baselines(
         {"moment": name, "metric": metric, "value": value, "n": scores.n, "split": "validation"}
         for name, scores in found.items()
         for metric, value in scores.values.items()
-        if metric == task.reported or task.reported != "accuracy"
     ]
 
 

@@ -85,7 +85,7 @@ _LETTERS = {"question": "question", "choices": "choices.text", "label": "answerK
 _SUPERTAGS = {"words": "tokens", "tags": "supertags"}
 _XTREME = "google/xtreme"
 _UD = "commul/universal_dependencies"
-CCGBANK = "ccgbank"  # on no hub: `lib.ccgbank` reads the LDC's files
+CCGBANK = "ccgbank"  # on no hub: `lib.ccgbank` reads the LDC's files, in their own layout
 
 # Training data by name, so that a profile can say what it trains on where the usual set is missing.
 TRAINING: dict[str, Source] = {
@@ -103,6 +103,7 @@ TRAINING: dict[str, Source] = {
     "squadshifts_reddit": Source("squadshifts", "reddit", "test", _QA),
     "sick": Source("sick", "default", "train", _RELATED),
     "qqp": Source("nyu-mll/glue", "qqp", "train", _QUESTIONS),
+    "paws": Source("google-research-datasets/paws", "labeled_final", "train", _PAIR),
     "snli": Source("stanfordnlp/snli", "plain_text", "train", _PREMISE),
     "anli_r1": Source("facebook/anli", "plain_text", "train_r1", _PREMISE),
     "anli_r2": Source("facebook/anli", "plain_text", "train_r2", _PREMISE),
@@ -149,11 +150,10 @@ _INTERMEDIATE = (
         reported="accuracy", licence="Quora's terms, see GLUE",
         labels=("not_duplicate", "duplicate"), published_size=363_846,
     ),
-    # The English training set of PAWS-X is that of PAWS-Wiki (labelled, final): one copy serves
-    # both rows. Validation is PAWS-X's 2,000 of PAWS's 8,000.
+    # The English training set of PAWS-X is the same data.
     Task(
-        name="paws", family="semantic similarity", kind="classification", train=("pawsx_en",),
-        validation=Source(_XTREME, "PAWS-X.en", "validation", _PAIR),
+        name="paws", family="semantic similarity", kind="classification", train=("paws",),
+        validation=Source("google-research-datasets/paws", "labeled_final", "validation", _PAIR),
         reported="accuracy", licence="free for any purpose, credit Google", labels=("0", "1"),
         published_size=49_401,
     ),
@@ -318,6 +318,7 @@ REVISIONS: dict[str, str] = {
     "allenai/cosmos_qa": "ed50fe83db62b355759053b1cd5eef344ee371e0",
     "commul/universal_dependencies": "2.5",
     "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
+    "google-research-datasets/paws": "161ece9501cf0a11f3e48bd356eaa82de46d6a09",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "nyu-mll/multi_nli": "da70db2af9d09693783c3320c4249840212ee221",
     "rajpurkar/squad": "7b6d24c440a36b6815f21b70d25016731768db1f",

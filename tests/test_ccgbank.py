@@ -69,9 +69,10 @@ def test_sections_2_to_21_train_and_0_validates(settings: Profile) -> None:
 def test_what_was_read_is_recorded_by_its_hash(settings: Profile, tmp_path: Path) -> None:
     with corpora.recording() as data:
         corpora.load(settings, tasks.TRAINING["ccg"])
-    assert data == {"ccgbank/default": ccgbank.fingerprint()}
+    folder = tmp_path / "ccgbank"
+    assert data == {"ccgbank/default": ccgbank.fingerprint(folder)}
     (tmp_path / "ccgbank/data/AUTO/07/wsj_0701.auto").write_text(one(99), encoding="utf-8")
-    assert data != {"ccgbank/default": ccgbank.fingerprint()}
+    assert data != {"ccgbank/default": ccgbank.fingerprint(folder)}
 
 
 def test_another_size_than_the_published_one_is_a_line_with_both(
@@ -90,10 +91,12 @@ def test_a_folder_that_is_not_named_is_asked_for(
     assert "CCGBANK_ROOT" in message and "LDC2005T13" in message
 
 
-def test_a_missing_section_is_named(settings: Profile, tmp_path: Path) -> None:
-    (tmp_path / "ccgbank/data/AUTO/13/wsj_1301.auto").unlink()
-    message = refused(lambda: corpora.load(settings, tasks.TRAINING["ccg"]))
-    assert "AUTO/13" in message and str(tmp_path) in message
+def test_a_folder_without_a_splits_sections_is_named(settings: Profile, tmp_path: Path) -> None:
+    (tmp_path / "ccgbank/data/AUTO/00/wsj_0001.auto").unlink()
+    validation = tasks.get("ccg").validation
+    assert validation is not None
+    message = refused(lambda: corpora.load(settings, validation))
+    assert "AUTO/00" in message and str(tmp_path) in message and "validation" in message
 
 
 @pytest.mark.parametrize(

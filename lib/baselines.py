@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lib.errors import InputError
-from lib.scoring import Scores, score_parsing, without_subtype
+from lib.scoring import Scores, score_classification, score_parsing, without_subtype
 
 Key = TypeVar("Key", bound=Hashable)
 Label = TypeVar("Label", bound=Hashable)
@@ -54,6 +54,24 @@ def parse_baselines(
         ]
         scores[name] = score_parsing(gold_heads, gold_relations, chain, relations)
     return scores
+
+
+def most_frequent_label(train_labels: Iterable[Label], test_labels: Sequence[Label]) -> Scores:
+    """Score the most frequent training label as the answer to every test example."""
+    return score_classification(test_labels, [_majority_class(train_labels)] * len(test_labels))
+
+
+def most_frequent_tags(
+    train: Iterable[tuple[Sequence[str], Sequence[str]]], test_words: Iterable[Sequence[str]]
+) -> list[list[str]]:
+    """Return each test word's most frequent tag in training, or the overall one if it is new.
+
+    `train` holds words and tags, sentence by sentence.
+    """
+    by_word, fallback = _majority_by_key(
+        pair for words, tags in train for pair in zip(words, tags, strict=True)
+    )
+    return [[by_word.get(word, fallback) for word in words] for words in test_words]
 
 
 def bag_of_words_similarity(pairs: Iterable[tuple[str, str]]) -> np.ndarray:

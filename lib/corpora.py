@@ -8,16 +8,17 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from lib import tasks, typology
+from lib import ccgbank, paths, tasks, typology
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
 Example = dict[str, Any]
+PARQUET = "refs/convert/parquet"
 _recordings: list[dict[str, str]] = []
 
 
@@ -60,11 +61,16 @@ def load(
         config = source.config.format(code=language, iso3=iso3, name=row["name"])
     else:
         config = source.config
-    table = _table(source.dataset, config, source.split, root)
-    if table is not None:
-        for record in _recordings:
-            name = f"{source.dataset}/{config}"
-            record[name] = fingerprint(root, source.dataset, config)
+    version = partial(fingerprint, root, source.dataset, config)
+    if source.dataset == tasks.CCGBANK:
+        folder = _ccgbank(profile, root)
+        absent = folder is None and profile.world is not None
+        table = None if absent else ccgbank.table(source.split, folder)
+        version = partial(ccgbank.fingerprint, folder)
+    else:
+        table = _table(source.dataset, config, source.split, root)
+    for record in _recordings if table is not None else []:
+        record[f"{source.dataset}/{config}"] = version()
     if table is None:
         if not required:
             return []
@@ -72,7 +78,11 @@ def load(
             f"{source.dataset}: no configuration {config!r} with a split {source.split!r} "
             f"in {root or 'the hub'}"
         )
-    missing = [theirs for theirs in source.columns.values() if theirs not in table.column_names]
+    missing = [
+        theirs
+        for theirs in source.columns.values()
+        if theirs.partition(".")[0] not in table.column_names
+    ]
     if missing:
         raise InputError(
             f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
@@ -80,10 +90,19 @@ def load(
     return _examples(table, source, language, limit)
 
 
+def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
+    """Return the folder of CCGbank's files: in the mirror or world, else what the user names."""
+    inside = root / tasks.CCGBANK if root else None
+    if inside and inside.is_dir():
+        return inside
+    return paths.ccgbank() if profile.world is None else None
+
+
 def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
     """Load and join the named training sources of a task; refuse labels that cannot teach.
 
-    Raises InputError for an empty load and for a label column with a single value.
+    A full load of another size than the published one is a warning. Raises InputError for an empty
+    load, for labels or tags of a single value, and for questions of which none has an answer.
     """
     examples = [
         example for name in names for example in load(profile, tasks.TRAINING[name])
@@ -91,13 +110,23 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
-    whole = not limit and tuple(names) == task.train and data_root(profile) is None
+    whole = not limit and tuple(names) == task.train and profile.world is None
     if whole and len(examples) != task.published_size:
         print(f"{task.name}: {len(examples):,} training examples; published: "
-                  f"{task.published_size:,}")  # fmt: skip
-    if "label" in examples[0] and len({example["label"] for example in examples}) == 1:
-        raise InputError(f"{task.name}: every training label is {examples[0]['label']!r}")
+              f"{task.published_size:,}")  # fmt: skip
+    labels = _labels(examples)
+    if len(labels) == 1:
+        raise InputError(f"{task.name}: every training label is {labels.pop()!r}")
     return examples
+
+
+def _labels(examples: list[Example]) -> set[Any]:
+    """Return the labels or tags that occur; of questions, `no answer` where none has one."""
+    if "tags" in examples[0]:
+        return {tag for example in examples for tag in example["tags"]}
+    if "answers" in examples[0]:
+        return set() if any(example["answers"] for example in examples) else {"no answer"}
+    return {example["label"] for example in examples if "label" in example}
 
 
 @contextmanager
@@ -133,22 +162,39 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            if "/" not in dataset:
+            name = tasks.HUB_IDS.get(dataset, dataset)
+            if "/" not in name:
                 raise InputError(
                     f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
                 )
             revision = fingerprint(root, dataset, config)
-            return datasets.load_dataset(dataset, config, split=split, revision=revision)
-        files = sorted((root / dataset / config).glob(f"{split}-*.parquet"))
-        if not files:
+            return datasets.load_dataset(name, config, split=split, revision=revision)
+        files = sorted((root / dataset / config).glob("*.parquet"))
+        if not any(file.name.startswith(f"{split}-") for file in files):
             return None
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
+    except datasets.exceptions.DatasetGenerationError:
+        if root is None:
+            raise
+        found = "; ".join(f"{file.name}: {_columns(file)}" for file in files)
+        raise InputError(f"{dataset} {config}: its splits do not have the columns that its card or "
+                         f"each other's files say; found {found}") from None  # fmt: skip
     except ValueError as error:
         if isinstance(error, InputError) or "config" not in str(error).lower():
             raise
         return None
+
+
+def _columns(file: Path) -> str:
+    """List the columns of a parquet file."""
+    from pyarrow import parquet
+
+    try:
+        return ", ".join(parquet.read_schema(file).names)
+    except OSError:
+        return "not a parquet file"
 
 
 def _examples(table: Any, source: Source, language: str, limit: int) -> list[Example]:
@@ -165,7 +211,11 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
         {"id": str(i)} | {ours: values[i] for ours, values in columns.items()} for i in kept
     ]  # fmt: skip
     if "label" in columns:
-        examples = [example for example in examples if example["label"] not in (None, -1, "-1")]
+        unlabelled = (None, -1, "-1", "")
+        examples = [example for example in examples if example["label"] not in unlabelled]
+    if "choice0" in columns:
+        names = [name for name in columns if name.startswith("choice")]
+        examples = [e | {"choices": [e[name] for name in names]} for e in examples]
     if "answers" in columns:
         for example in examples:
             example["starts"] = list(example["answers"]["answer_start"])
@@ -178,9 +228,12 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
 
 
 def _names(table: Any, column: str) -> list[Any]:
-    """Return a column with class labels as names."""
+    """Return a column, or the field of a struct, with class labels as names."""
     import datasets
 
+    outer, _, inside = column.partition(".")
+    if inside:
+        return [row[inside] for row in table[outer]]
     feature = table.features[column]
     values = table[column][:]
     if isinstance(feature, datasets.ClassLabel):
@@ -214,7 +267,9 @@ def _shuffled(examples: list[Example]) -> list[Example]:
 def fingerprint(root: Path | None, dataset: str, config: str) -> str:
     """Return the revision that is read (hub), or a hash of the parquet files (mirror, world)."""
     if root is None:
-        return tasks.REVISIONS.get(dataset) or _head(dataset)
+        name = tasks.HUB_IDS.get(dataset, dataset)
+        pinned = tasks.REVISIONS.get(name, "")
+        return _commit(name, pinned or "main") if pinned in ("", PARQUET) else pinned
     hashed = hashlib.sha256()
     for file in sorted((root / dataset / config).glob("*.parquet")):
         hashed.update(file.name.encode())
@@ -223,8 +278,8 @@ def fingerprint(root: Path | None, dataset: str, config: str) -> str:
 
 
 @lru_cache
-def _head(dataset: str) -> str:
-    """Return the commit that the hub's main branch points at."""
+def _commit(dataset: str, branch: str) -> str:
+    """Return the commit that a branch on the hub points at."""
     from huggingface_hub import HfApi
 
-    return HfApi().dataset_info(dataset).sha or "main"
+    return HfApi().dataset_info(dataset, revision=branch).sha or branch

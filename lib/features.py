@@ -6,6 +6,7 @@ equal counts out: nothing is dropped without a word.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,18 @@ def make(
         return _words(task, examples, tokenizer, length)
     if task.kind in ("regression", "classification"):
         return _pairs(task, examples, tokenizer, length, pair)
+    if task.kind == "multiple_choice":
+        return _choices(task, examples, tokenizer, length)
     if task.kind == "span":
         return _spans(examples, tokenizer, length)
     raise InputError(f"{task.name}: a {task.kind} task has no features of its own")
+
+
+def with_labels(task: Task, examples: Sequence[Example]) -> Task:
+    """Return the task with the tags of its training examples, where its labels are open."""
+    if not task.open_labels:
+        return task
+    return replace(task, labels=tuple(sorted({tag for e in examples for tag in e["tags"]})))
 
 
 def sentences(texts: Sequence[str], tokenizer: Any, length: int) -> list[Feature]:
@@ -100,7 +110,11 @@ def _words(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
             "sizes": sizes,
         }
         if task.kind == "tagging":
-            feature["labels"] = [_label(task, index, tag) for tag in example["tags"][first:last]]
+            feature["labels"] = [
+                # A tag that training never saw can be neither learned nor predicted.
+                -100 if task.open_labels and tag not in index else _label(task, index, tag)
+                for tag in example["tags"][first:last]
+            ]
         else:
             # A head outside the piece cannot be learned from it: -100 leaves the arc out.
             heads = [
@@ -139,9 +153,45 @@ def _pairs(
         {
             "example": number,
             "input_ids": sequences[number],
-            "labels": float(example["label"]) / 5
+            "labels": _share(task, float(example["label"]))
             if task.kind == "regression"
             else _label(task, index, str(example["label"])),
+        }
+        for number, example in enumerate(examples)
+    ]
+
+
+def _share(task: Task, value: float) -> float:
+    """Map a value on the task's scale to 0..1."""
+    low, high = task.label_range
+    if not low <= value <= high:
+        raise InputError(f"{task.name}: label {value:g} is not from {low:g} to {high:g}")
+    return (value - low) / (high - low)
+
+
+def _choices(task: Task, examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
+    """Pair what is given with each choice; where there is a context, the question goes with it.
+
+    One sequence per choice, the longer side cut where both do not fit; the label is the place of
+    the right choice.
+    """
+    index = {label: i for i, label in enumerate(task.labels)}
+    given, offered = [], []
+    for example in examples:
+        question, context = example.get("question", ""), example.get("context", "")
+        if len(example["choices"]) != len(index):
+            raise InputError(f"{task.name}: example {example['id']} has {len(example['choices'])} "
+                             f"choices, expected {len(index)}")  # fmt: skip
+        for choice in example["choices"]:
+            given.append(context or question)
+            offered.append(f"{question} {choice}" if context and question else choice)
+    encoded = tokenizer(given, offered, truncation="longest_first", max_length=length)["input_ids"]
+    size = len(index)
+    return [
+        {
+            "example": number,
+            "input_ids": encoded[number * size : (number + 1) * size],
+            "labels": _label(task, index, str(example["label"])),
         }
         for number, example in enumerate(examples)
     ]

@@ -239,6 +239,27 @@ class BiClassifier(BiEncoder):
         }
 
 
+class ChoiceScorer(PairClassifier):
+    """Score each choice by its pooled sequence; the scores of an example's choices compete."""
+
+    @staticmethod
+    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+        """Stack the choices of each example in turn: [n * choices, length]; `labels` [n]."""
+        sequences = [ids for feature in features for ids in feature["input_ids"]]
+        labels = torch.tensor([feature["labels"] for feature in features])
+        return pad_sequences(sequences, pad_id) | {"labels": labels}
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> Output:
+        """Return predictions [n]: numbers of choices."""
+        scores = self.output(self.pooled(input_ids, attention_mask)).view(len(labels), -1)
+        return {
+            "loss": functional.cross_entropy(scores, labels),
+            "predictions": scores.argmax(-1),
+        }
+
+
 class SpanFinder(Head):
     """Score each context token as the start and the end of the answer."""
 
@@ -298,6 +319,7 @@ def make(task: Task, encoder: Any, pair: str = "cross", pooling: str = "mean") -
             encoder, len(task.labels), pooling
         ),
         "regression": lambda: (BiEncoder if pair == "bi" else PairRegressor)(encoder, 1, pooling),
+        "multiple_choice": lambda: ChoiceScorer(encoder, 1, pooling),
         "span": lambda: SpanFinder(encoder, 2),
     }
     return builders[task.kind]()

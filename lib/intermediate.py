@@ -13,6 +13,8 @@ from lib.corpora import Example
 from lib.errors import InputError
 from lib.profile import Condition, Profile
 from lib.results import Cell, Run, finish, finish_together, read
+from lib.scoring import Scores
+from lib.tasks import Task
 
 SAMPLES = 12
 
@@ -128,10 +130,11 @@ def _train_task(
 ) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
     from lib import batches, encoder, evaluation, features, heads, training
 
-    budget, task = settings.intermediate, tasks.get(how.task)
-    assert task.validation is not None
+    budget, row = settings.intermediate, tasks.get(how.task)
+    assert row.validation is not None
     examples = examples_of(settings, how.task, how.shuffled, seed)
-    validation = corpora.load(settings, task.validation)
+    task = features.with_labels(row, examples)
+    validation = corpora.load(settings, row.validation, limit=budget.evaluation_examples)
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, how.pair)
     training.set_seed(seed)
     model = encoder.load(*location)
@@ -171,23 +174,34 @@ def _train_task(
         for metric, value in scores.values.items()
     ]
     if not how.shuffled:
-        rows += _baselines(examples, validation)
+        floor = _baselines(task, examples, validation)
+        rows += [row for row in floor if row["metric"] in after.values]
     return facts, pd.DataFrame(rows)
 
 
-def _baselines(examples: Sequence[Example], validation: Sequence[Example]) -> list[dict[str, Any]]:
-    """Score what needs no encoder, on the same validation set."""
-    if "heads" in validation[0]:
+def _baselines(
+    task: Task, examples: Sequence[Example], validation: Sequence[Example]
+) -> list[dict[str, Any]]:
+    """Score what needs no encoder, on the same validation set; question answering has none."""
+    found: dict[str, Scores] = {}
+    if task.kind == "parsing":
         train, test = (
             [{"upos": e["upos"], "head": e["heads"], "deprel": e["relations"]} for e in part]
             for part in (examples, validation)
         )
         found = baselines.parse_baselines(train, test)
-    else:
+    elif task.kind == "regression":
         pairs = [(example["sentence1"], example["sentence2"]) for example in validation]
         gold = [float(example["label"]) for example in validation]
         similarity = baselines.bag_of_words_similarity(pairs).tolist()
         found = {"bag_of_words": scoring.score_regression(gold, similarity)}
+    elif task.kind in ("classification", "multiple_choice"):
+        train_labels, labels = ([str(e["label"]) for e in part] for part in (examples, validation))
+        found = {"most_frequent": baselines.most_frequent_label(train_labels, labels)}
+    elif task.kind == "tagging":
+        tagged = ((example["words"], example["tags"]) for example in examples)
+        tags = baselines.most_frequent_tags(tagged, [example["words"] for example in validation])
+        found = {"most_frequent": scoring.score_tagging([e["tags"] for e in validation], tags)}
     return [
         {"moment": name, "metric": metric, "value": value, "n": scores.n, "split": "validation"}
         for name, scores in found.items()
@@ -248,14 +262,19 @@ def _fit(settings: Profile, model: Any, data: Any, here: Cell, seed: int) -> lis
 
 
 def text_of(examples: Sequence[Example]) -> list[str]:
-    """Return the sentences of parsing or sentence-pair examples."""
+    """Return the text of examples of any kind: all that the task's own model reads."""
     if "words" in examples[0]:
         return [" ".join(example["words"]) for example in examples]
-    return [example[side] for example in examples for side in ("sentence1", "sentence2")]
+    sides = [key for key in ("sentence1", "sentence2", "context", "question") if key in examples[0]]
+    return [
+        text
+        for example in examples
+        for text in [*(example[side] for side in sides), *example.get("choices", [])]
+    ]
 
 
 def _labels(examples: Sequence[Example]) -> int:
-    """Count the labels that a pass over the examples gives: arcs, or pairs."""
+    """Count the labels that a pass over the examples gives: words, or one each."""
     return sum(len(example["words"]) if "words" in example else 1 for example in examples)
 
 
@@ -263,3 +282,27 @@ def _samples(examples: Sequence[Example], predictions: Sequence[Any]) -> list[di
     """Keep a few examples beside their predictions, for a person to look at."""
     chosen = range(0, len(examples), max(1, len(examples) // SAMPLES))
     return [{**examples[i], "predicted": predictions[i]} for i in list(chosen)[:SAMPLES]]
+
+
+def look_at(run: Run) -> pd.DataFrame:
+    """Return a run's samples as a table of what is read, right and predicted; trees have none."""
+    rows = []
+    for sample in run.samples:
+        predicted = sample["predicted"]
+        if "heads" in sample:
+            continue
+        if "tags" in sample:
+            lines = zip(sample["words"], sample["tags"], predicted, strict=True)
+            rows += [dict(zip(("word", "gold", "predicted"), line, strict=True)) for line in lines]
+        elif "answers" in sample:
+            gold = " | ".join(dict.fromkeys(sample["answers"])) or "(no answer)"
+            rows += [{"question": sample["question"], "gold": gold, "predicted": predicted}]
+        elif "choices" in sample:
+            place = tasks.get(run.facts["parameters"]["condition"]["task"]).labels.index
+            given = " ".join(sample[key] for key in ("context", "question") if key in sample)
+            gold, chosen = (sample["choices"][place(str(e))] for e in (sample["label"], predicted))
+            rows += [{"given": given, "gold": gold, "predicted": chosen}]
+        else:
+            sides = {side: sample[side] for side in ("sentence1", "sentence2")}
+            rows += [sides | {"gold": sample["label"], "predicted": predicted}]
+    return pd.DataFrame(rows)

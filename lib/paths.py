@@ -34,6 +34,11 @@ def mirror() -> Path | None:
     return _root("DATA_ROOT", REPOSITORY) if os.environ.get("DATA_ROOT") else None
 
 
+def ccgbank() -> Path | None:
+    """Return the folder of CCGbank (`CCGBANK_ROOT`), or None where the user has named none."""
+    return _root("CCGBANK_ROOT", REPOSITORY) if os.environ.get("CCGBANK_ROOT") else None
+
+
 def profile_file(name: str) -> Path:
     """Return the file of a profile, given by its bare name or by the path of a YAML file."""
     return Path(name) if name.endswith(".yaml") else PROFILES / f"{name}.yaml"

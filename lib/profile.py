@@ -6,7 +6,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ import yaml
 from pandas import DataFrame
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lib import paths, tasks, typology
+from lib import ccgbank, paths, tasks, typology
 from lib.errors import InputError
 
 
@@ -69,7 +69,10 @@ class Pretraining(Strict):
 
 
 class Intermediate(Strict):
-    """Budget phase 2: every condition gets the same subword tokens in the same updates."""
+    """Budget phase 2: every condition gets the same subword tokens in the same updates.
+
+    `evaluation_examples` limits the validation set (0: all of it).
+    """
 
     updates: Positive
     batch_tokens: Positive = 1024
@@ -77,6 +80,7 @@ class Intermediate(Strict):
     warmup_ratio: Share = 0.1
     weight_decay: Share = 0.01
     max_sequence_length: Positive = 256
+    evaluation_examples: Natural = 0
 
 
 class Target(Strict):
@@ -186,7 +190,20 @@ def load(name: str) -> Profile:
     except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"{file}: not a YAML mapping: {' '.join(str(error).split())}") from None
     _check_names(profile, str(file))
-    return profile
+    return _without_ccgbank(profile)
+
+
+def _without_ccgbank(profile: Profile) -> Profile:
+    """Leave out, with a line, the conditions that need a corpus which only the LDC hands out."""
+    needing = [name for name, how in profile.conditions.items() if "ccg" in (how.task, how.text_of)]
+    if not needing or profile.world is not None or not ccgbank.missing():
+        return profile
+    root = data_root(profile)
+    if root is not None and (root / tasks.CCGBANK).is_dir():
+        return profile
+    print(f"profile {profile.name!r} skips {', '.join(needing)}: {ccgbank.missing()}")
+    kept = {name: how for name, how in profile.conditions.items() if name not in needing}
+    return profile.model_copy(update={"conditions": kept})
 
 
 def encoder_path(profile: Profile) -> str:
@@ -221,11 +238,13 @@ def _check_names(profile: Profile, file: str) -> None:
                                  f"expected one of {expected}")  # fmt: skip
         if condition.random_encoder and condition.task:
             raise InputError(f"{file}: conditions.{name}.random_encoder: goes without a task")
-        if condition.pair == "bi" and condition.task != "stsb":
+        row = tasks.TASKS.get(condition.task)
+        paired = row is not None and row.kind in ("regression", "classification")
+        if condition.pair == "bi" and not paired:
             raise InputError(f"{file}: conditions.{name}.pair: only a sentence-pair task has pairs")
         if condition.text_of == "mlm":
             raise InputError(f"{file}: conditions.{name}.text_of: mlm has no text of its own")
-        if condition.shuffled and condition.task != "ud_parsing":
+        if condition.shuffled and (row is None or row.kind != "parsing"):
             raise InputError(f"{file}: conditions.{name}.shuffled: only a parsing task has trees")
         if (condition.task == "mlm") != bool(condition.text_of):
             raise InputError(f"{file}: conditions.{name}: `task: mlm` and `text_of` go together")
@@ -314,15 +333,19 @@ def check_data(profile: Profile) -> None:
     root = data_root(profile)
     if profile.world is not None or root is None:
         return
-    needed = [("multilingual-text", code) for code in profile.languages]
-    if not profile.pretraining.tokens:
-        needed = []
+    sources = []
+    if profile.pretraining.tokens:
+        sources = [replace(tasks.TEXT, config=code) for code in profile.languages]
     rows = [tasks.get(c.task) for c in profile.conditions.values() if c.task not in ("", "mlm")]
     names = [source for row in rows for source in row.train]
     for target, settings in profile.targets.items():
         names += settings.train or tasks.get(target).train
-    needed += [(tasks.TRAINING[name].dataset, tasks.TRAINING[name].config) for name in names]
-    for dataset, config in needed:
-        if not (root / dataset / config).is_dir():
-            raise InputError(f"DATA_ROOT: {root}: no {dataset}/{config}, which profile "
-                             f"{profile.name!r} reads")  # fmt: skip
+    sources += [tasks.TRAINING[name] for name in names]
+    for source in sources:
+        folder = root / source.dataset / source.config
+        if source.dataset == tasks.CCGBANK:  # `load` has seen to it
+            continue
+        if not any(folder.glob(f"{source.split}-*.parquet")):
+            raise InputError(f"DATA_ROOT: {root}: no {source.dataset}/{source.config}/"
+                             f"{source.split}-*.parquet, which profile {profile.name!r} "
+                             "reads")  # fmt: skip

@@ -9,7 +9,13 @@ from typing import Literal
 
 from lib.errors import InputError
 
-Kind = Literal["parsing", "tagging", "regression", "classification", "span", "retrieval", "mlm"]
+Kind = Literal[
+    "parsing", "tagging", "regression", "classification", "multiple_choice", "span", "retrieval",
+    "mlm",
+]  # fmt: skip
+Family = Literal[
+    "syntactic", "semantic similarity", "inference", "commonsense", "question answering", "text"
+]
 
 UPOS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
@@ -22,8 +28,9 @@ INFERENCE = ("entailment", "neutral", "contradiction")
 class Source:
     """Say where examples lie on the hub, and which of its columns are ours.
 
-    `columns` maps our name to the hub's. `language_column` filters a configuration that mixes
-    languages; `identifier_prefix` does so where only the id tells the language.
+    `columns` maps our name to the hub's; `a.b` is field `b` of a struct `a`, and `choice0`,
+    `choice1`, … are joined to the list `choices`. `language_column` filters a configuration that
+    mixes languages; `identifier_prefix` does so where only the id tells the language.
     """
 
     dataset: str
@@ -34,23 +41,28 @@ class Source:
     identifier_prefix: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """Describe one task; `published_size` is the number of examples of a full training load.
 
-    `reported` is the metric a study reports. `languages` is XTREME's own list for a target
-    (evaluate.py, XTREME_TASK2LANGS); a profile takes what it has of it.
+    `labels` is the declared set: another label is an error. With `open_labels` it is what the
+    training data hold (`features.with_labels`), and a label first seen in evaluation is a miss.
+    `label_range` is the scale of a regression. `reported` is the metric a study reports.
+    `languages` is XTREME's own list for a target (evaluate.py, XTREME_TASK2LANGS); a profile takes
+    what it has of it.
     """
 
     name: str
-    family: Literal["syntactic", "semantic similarity", "inference", "question answering", "text"]
+    family: Family
     kind: Kind
-    train: tuple[str, ...]
-    validation: Source | None
-    evaluation: Source | None
+    train: tuple[str, ...] = ()
+    validation: Source | None = None
+    evaluation: Source | None = None
     reported: str
     licence: str
     labels: tuple[str, ...] = ()
+    open_labels: bool = False
+    label_range: tuple[float, float] = (0.0, 1.0)
     languages: tuple[str, ...] = ()
     published_size: int = 0
     is_target: bool = False
@@ -63,8 +75,17 @@ _PREMISE = {"sentence1": "premise", "sentence2": "hypothesis", "label": "label"}
 _XNLI = {"sentence1": "sentence1", "sentence2": "sentence2", "label": "gold_label"}
 _TREE = {"words": "tokens", "heads": "head", "relations": "deprel", "upos": "upos"}
 _QA = {"identifier": "id", "context": "context", "question": "question", "answers": "answers"}
+_RELATED = {"sentence1": "sentence_A", "sentence2": "sentence_B", "label": "relatedness_score"}
+_QUESTIONS = {"sentence1": "question1", "sentence2": "question2", "label": "label"}
+_ENDINGS = {"context": "ctx", "choices": "endings", "label": "label"}
+_ANSWERS = {"context": "context", "question": "question", "label": "label"} | {
+    f"choice{i}": f"answer{i}" for i in range(4)
+}
+_LETTERS = {"question": "question", "choices": "choices.text", "label": "answerKey"}
+_SUPERTAGS = {"words": "tokens", "tags": "supertags"}
 _XTREME = "google/xtreme"
 _UD = "commul/universal_dependencies"
+CCGBANK = "ccgbank"  # on no hub: `lib.ccgbank` reads the LDC's files, in their own layout
 
 # Training data by name, so that a profile can say what it trains on where the usual set is missing.
 TRAINING: dict[str, Source] = {
@@ -80,44 +101,107 @@ TRAINING: dict[str, Source] = {
     "squad": Source("rajpurkar/squad", "plain_text", "train", _QA),
     "squadshifts_wiki": Source("squadshifts", "new_wiki", "test", _QA),
     "squadshifts_reddit": Source("squadshifts", "reddit", "test", _QA),
+    "sick": Source("sick", "default", "train", _RELATED),
+    "qqp": Source("nyu-mll/glue", "qqp", "train", _QUESTIONS),
+    "paws": Source("google-research-datasets/paws", "labeled_final", "train", _PAIR),
+    "snli": Source("stanfordnlp/snli", "plain_text", "train", _PREMISE),
+    "anli_r1": Source("facebook/anli", "plain_text", "train_r1", _PREMISE),
+    "anli_r2": Source("facebook/anli", "plain_text", "train_r2", _PREMISE),
+    "anli_r3": Source("facebook/anli", "plain_text", "train_r3", _PREMISE),
+    "squad_v2": Source("rajpurkar/squad_v2", "squad_v2", "train", _QA),
+    "hellaswag": Source("Rowan/hellaswag", "default", "train", _ENDINGS),
+    "cosmos_qa": Source("allenai/cosmos_qa", "default", "train", _ANSWERS),
+    "commonsense_qa": Source("tau/commonsense_qa", "default", "train", _LETTERS),
+    "ccg": Source(CCGBANK, "default", "train", _SUPERTAGS),
     "tydiqa_en": Source(_XTREME, "tydiqa", "train", _QA, identifier_prefix="english"),
 }
 
 TEXT = Source("multilingual-text", "{code}", "train", {"text": "text"})
 
-_ROWS = (
+_INTERMEDIATE = (
     Task(
-        name="ud_parsing",
-        family="syntactic",
-        kind="parsing",
-        train=("ewt",),
+        name="ud_parsing", family="syntactic", kind="parsing", train=("ewt",),
         validation=Source(_UD, "en_ewt", "validation", _TREE),
-        evaluation=None,
-        reported="las",
-        licence="CC BY-SA 4.0",
-        published_size=12_543,
+        reported="las", licence="CC BY-SA 4.0", published_size=12_543,
+    ),
+    # Sections 02-21; Phang et al. 2020 train on 38,015 of them.
+    Task(
+        name="ccg", family="syntactic", kind="tagging", train=("ccg",),
+        validation=Source(CCGBANK, "default", "validation", _SUPERTAGS),
+        reported="accuracy", licence="LDC User Agreement (LDC2005T13)", open_labels=True,
+        published_size=39_604,
     ),
     Task(
-        name="stsb",
-        family="semantic similarity",
-        kind="regression",
-        train=("stsb",),
+        name="stsb", family="semantic similarity", kind="regression", train=("stsb",),
         validation=Source("nyu-mll/glue", "stsb", "validation", _PAIR),
-        evaluation=None,
-        reported="pearson",
-        licence="per source, see GLUE",
+        reported="pearson", licence="per source, see GLUE", label_range=(0.0, 5.0),
         published_size=5_749,
     ),
+    # SemEval 2014's own files have 4,500 pairs; the hub's come from SICK's final release.
     Task(
-        name="mlm",
-        family="text",
-        kind="mlm",
-        train=(),
-        validation=None,
-        evaluation=None,
-        reported="accuracy",
-        licence="per source",
+        name="sick", family="semantic similarity", kind="regression", train=("sick",),
+        validation=Source("sick", "default", "validation", _RELATED),
+        reported="pearson", licence="CC BY-NC-SA 3.0", label_range=(1.0, 5.0),
+        published_size=4_439,
     ),
+    Task(
+        name="qqp", family="semantic similarity", kind="classification", train=("qqp",),
+        validation=Source("nyu-mll/glue", "qqp", "validation", _QUESTIONS),
+        reported="accuracy", licence="Quora's terms, see GLUE",
+        labels=("not_duplicate", "duplicate"), published_size=363_846,
+    ),
+    # The English training set of PAWS-X is the same data.
+    Task(
+        name="paws", family="semantic similarity", kind="classification", train=("paws",),
+        validation=Source("google-research-datasets/paws", "labeled_final", "validation", _PAIR),
+        reported="accuracy", licence="free for any purpose, credit Google", labels=("0", "1"),
+        published_size=49_401,
+    ),
+    Task(
+        name="mnli", family="inference", kind="classification", train=("mnli",),
+        validation=Source("nyu-mll/multi_nli", "default", "validation_matched", _PREMISE),
+        reported="accuracy", licence="per source, see MultiNLI", labels=INFERENCE,
+        published_size=392_702,
+    ),
+    # ANLI+; validated on the last and largest of ANLI's three rounds.
+    Task(
+        name="anli", family="inference", kind="classification",
+        train=("anli_r1", "anli_r2", "anli_r3", "mnli", "snli"),
+        validation=Source("facebook/anli", "plain_text", "dev_r3", _PREMISE),
+        reported="accuracy", licence="CC BY-NC 4.0; MultiNLI per source; SNLI CC BY-SA 4.0",
+        labels=INFERENCE, published_size=1_104_934,
+    ),
+    Task(
+        name="squad", family="question answering", kind="span", train=("squad",),
+        validation=Source("rajpurkar/squad", "plain_text", "validation", _QA),
+        reported="f1", licence="CC BY-SA 4.0", published_size=87_599,
+    ),
+    Task(
+        name="squad_v2", family="question answering", kind="span", train=("squad_v2",),
+        validation=Source("rajpurkar/squad_v2", "squad_v2", "validation", _QA),
+        reported="f1", licence="CC BY-SA 4.0", published_size=130_319,
+    ),
+    Task(
+        name="hellaswag", family="commonsense", kind="multiple_choice", train=("hellaswag",),
+        validation=Source("Rowan/hellaswag", "default", "validation", _ENDINGS),
+        reported="accuracy", licence="MIT", labels=("0", "1", "2", "3"), published_size=39_905,
+    ),
+    Task(
+        name="cosmos_qa", family="commonsense", kind="multiple_choice", train=("cosmos_qa",),
+        validation=Source("allenai/cosmos_qa", "default", "validation", _ANSWERS),
+        reported="accuracy", licence="CC BY 4.0", labels=("0", "1", "2", "3"),
+        published_size=25_262,
+    ),
+    Task(
+        name="commonsense_qa", family="commonsense", kind="multiple_choice",
+        train=("commonsense_qa",),
+        validation=Source("tau/commonsense_qa", "default", "validation", _LETTERS),
+        reported="accuracy", licence="MIT", labels=("A", "B", "C", "D", "E"), published_size=9_741,
+    ),
+    Task(name="mlm", family="text", kind="mlm", reported="accuracy", licence="per source"),
+)  # fmt: skip
+
+_TARGETS = (
     Task(
         name="udpos",
         family="syntactic",
@@ -201,8 +285,6 @@ _ROWS = (
         name="tatoeba",
         family="text",
         kind="retrieval",
-        train=(),
-        validation=None,
         evaluation=Source(
             _XTREME,
             "tatoeba.{iso3}",
@@ -221,20 +303,31 @@ _ROWS = (
     ),
 )
 
-TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
+TASKS: dict[str, Task] = {row.name: row for row in (*_INTERMEDIATE, *_TARGETS)}
 TARGETS = tuple(name for name, row in TASKS.items() if row.is_target)
 INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.is_target)
 
 # A hub revision for every id: what `load_dataset` reads does not change under our feet. The commit
 # of `google/xtreme` since it became parquet could not be looked up without network: it is read at
-# its head, and the commit that was read is recorded (`corpora.fingerprint`).
+# its head, and the commit that was read is recorded (`corpora.fingerprint`). The main branches of
+# `allenai/cosmos_qa` and `sick` are loading scripts, which `datasets` no longer runs: the commit,
+# or the branch, of the hub's own conversion to parquet.
 REVISIONS: dict[str, str] = {
+    "RobZamp/sick": "refs/convert/parquet",
+    "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
+    "allenai/cosmos_qa": "ed50fe83db62b355759053b1cd5eef344ee371e0",
     "commul/universal_dependencies": "2.5",
+    "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
+    "google-research-datasets/paws": "161ece9501cf0a11f3e48bd356eaa82de46d6a09",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "nyu-mll/multi_nli": "da70db2af9d09693783c3320c4249840212ee221",
     "rajpurkar/squad": "7b6d24c440a36b6815f21b70d25016731768db1f",
+    "rajpurkar/squad_v2": "3ffb306f725f7d2ce8394bc1873b24868140c412",
     "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
+    "tau/commonsense_qa": "94630fe30dad47192a8546eb75f094926d47e155",
 }
+# Where the hub has moved what a mirror keeps under the id it was published by.
+HUB_IDS = {"sick": "RobZamp/sick"}
 
 
 def get(name: str) -> Task:

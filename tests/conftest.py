@@ -44,6 +44,32 @@ def mirror() -> Path:
     return Path(os.environ["DATA_ROOT"])
 
 
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., None]:
+    """Return a writer of one split in the hub's layout, with the repository's card."""
+    from datasets import Dataset, Features
+
+    configs: dict[str, dict[str, list[str]]] = {}
+
+    def one(repository: str, config: str, split: str, rows: dict[str, Any], **kinds: Any) -> None:
+        plain = Dataset.from_dict(rows).features
+        data = Dataset.from_dict(rows, features=Features({**plain, **kinds}))
+        folder = tmp_path / repository
+        (folder / config).mkdir(parents=True, exist_ok=True)
+        data.to_parquet(folder / config / f"{split}-00000-of-00001.parquet")
+        splits = configs.setdefault(repository, {}).setdefault(config, [])
+        if split not in splits:
+            splits.append(split)
+        lines = ["---", "configs:"]
+        for name, splits in configs[repository].items():
+            lines += [f"- config_name: {name}", "  data_files:"]
+            for each in splits:
+                lines += [f"  - split: {each}", f"    path: {name}/{each}-*"]
+        (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
+
+    return one
+
+
 @pytest.fixture(scope="session")
 def micro_content() -> Callable[[], dict[str, Any]]:
     """Return a maker of the `tiny` profile's content, cut to seconds for the whole grid."""

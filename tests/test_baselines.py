@@ -8,6 +8,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from lib.baselines import (
     bag_of_words_similarity,
     character_ngram_neighbours,
+    most_frequent_label,
+    most_frequent_tags,
     parse_baselines,
 )
 from lib.errors import InputError
@@ -80,3 +82,14 @@ def test_blank_sentences_are_refused_only_where_a_side_has_nothing_else():
     assert character_ngram_neighbours(["", "Anna"], ["Berlin", "Anna"]).tolist() == [0, 1]
     with pytest.raises(InputError, match="target_sentences"):
         character_ngram_neighbours(["Anna"], [" "])
+
+
+def test_the_most_frequent_label_is_that_of_training():
+    scores = most_frequent_label(["a", "b", "b"], ["a", "b", "a", "c"])
+    assert scores.values["accuracy"] == 1 / 4
+    assert scores.per_example.tolist() == [0, 1, 0, 0]
+
+
+def test_a_word_takes_its_most_frequent_tag_and_a_new_word_the_overall_one():
+    train = [(["the", "saw", "saw"], ["D", "N", "V"]), (["saw", "dog", "cat"], ["V", "N", "N"])]
+    assert most_frequent_tags(train, [["saw", "dog"], ["the", "fish"]]) == [["V", "N"], ["D", "N"]]

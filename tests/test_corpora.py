@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet as parquet
 import pytest
-from datasets import ClassLabel, Dataset, Features, List
+from datasets import ClassLabel, List
 
 from lib import corpora, profile, tasks
 from lib.errors import InputError
@@ -32,30 +32,6 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     """Return a profile of real languages whose mirror is the test's own folder."""
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     return profile.load("small_cpu")
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a writer of one split in the hub's layout, with the repository's card."""
-    configs: dict[str, dict[str, list[str]]] = {}
-
-    def one(repository: str, config: str, split: str, rows: dict[str, Any], **kinds: Any) -> None:
-        plain = Dataset.from_dict(rows).features
-        data = Dataset.from_dict(rows, features=Features({**plain, **kinds}))
-        folder = tmp_path / repository
-        (folder / config).mkdir(parents=True, exist_ok=True)
-        data.to_parquet(folder / config / f"{split}-00000-of-00001.parquet")
-        splits = configs.setdefault(repository, {}).setdefault(config, [])
-        if split not in splits:
-            splits.append(split)
-        lines = ["---", "configs:"]
-        for name, splits in configs[repository].items():
-            lines += [f"- config_name: {name}", "  data_files:"]
-            for each in splits:
-                lines += [f"  - split: {each}", f"    path: {name}/{each}-*"]
-        (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
-
-    return one
 
 
 def evaluation(name: str) -> Source:

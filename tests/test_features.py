@@ -13,6 +13,9 @@ from lib.errors import InputError
 from lib.intermediate import permute_tree
 
 UDPOS, XNLI, STSB, XQUAD, PARSING = map(tasks.get, ("udpos", "xnli", "stsb", "xquad", "ud_parsing"))
+SICK, SWAG, COSMOS, COMMON, CCG = map(
+    tasks.get, ("sick", "hellaswag", "cosmos_qa", "commonsense_qa", "ccg")
+)
 NOUN, VERB, PUNCT = map(UDPOS.labels.index, ("NOUN", "VERB", "PUNCT"))
 
 
@@ -52,6 +55,13 @@ class Oracle(torch.nn.Module):
         if "heads" in batch:
             return {"predictions": torch.stack([batch["heads"].clamp(min=0), labels], dim=-1)}
         return {"predictions": labels}
+
+
+class Constant(Oracle):
+    """Answer with the first label, whatever is asked."""
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"predictions": torch.zeros_like(batch["labels"])}
 
 
 def evaluate(head: Any, task: tasks.Task, examples: list[Any], tokenizer: Any, length: int) -> Any:
@@ -127,6 +137,21 @@ def test_an_unknown_label_is_an_error_that_names_it(letters: Any) -> None:
     pair = {"id": "0", "sentence1": "a", "sentence2": "b", "label": "maybe"}
     with pytest.raises(InputError, match=r"xnli.*'maybe'"):
         features.make(XNLI, [pair], letters, 16)
+
+
+def test_open_labels_are_those_of_the_training_data(letters: Any) -> None:
+    train = [tagged("a", "b", tag="N"), tagged("c", tag="NP/N")]
+    task = features.with_labels(CCG, train)
+    assert task.labels == ("N", "NP/N")
+    assert features.with_labels(UDPOS, train) is UDPOS
+    # A supertag that training never saw cannot be predicted: it counts, as a miss.
+    unseen = [tagged("a", "b") | {"tags": ["N", "S\\NP"]}]
+    (feature,) = features.make(task, unseen, letters, 16)
+    assert feature["labels"] == [0, -100]
+    constant = Constant(heads.Tagger)
+    scores, tags = evaluate(constant, task, unseen, letters, 16)
+    assert tags == [["N", "N"]]
+    assert scores.values == {"accuracy": 0.5}
 
 
 # Trees
@@ -223,6 +248,69 @@ def test_of_a_pair_too_long_the_longer_sentence_is_cut(letters: Any) -> None:
     assert feature["labels"] == XNLI.labels.index("neutral")
 
 
+def related(label: float) -> dict[str, Any]:
+    return {"id": "0", "sentence1": "ab", "sentence2": "c", "label": label}
+
+
+def test_a_relatedness_of_1_to_5_is_rescaled_and_comes_back(letters: Any) -> None:
+    examples = [related(value) for value in (1.0, 2.0, 3.0, 5.0)]
+    made = features.make(SICK, examples, letters, 16)
+    assert [feature["labels"] for feature in made] == [0.0, 0.25, 0.5, 1.0]
+    scores, values = evaluate(Oracle(heads.PairRegressor), SICK, examples, letters, 16)
+    assert values == [1.0, 2.0, 3.0, 5.0]
+    assert scores.values["pearson"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("task", "label"), [(SICK, 0.5), (SICK, 5.1), (STSB, -0.1)])
+def test_a_label_off_its_scale_is_refused(letters: Any, task: tasks.Task, label: float) -> None:
+    with pytest.raises(InputError, match=rf"{task.name}.*{label:g}.*from .* to 5"):
+        features.make(task, [related(label)], letters, 16)
+
+
+# Choices
+
+
+def test_every_choice_is_read_with_what_is_given(letters: Any) -> None:
+    swag = {"id": "0", "context": "ab", "choices": ["c", "d", "e", "f"], "label": "2"}
+    cosmos = {"id": "0", "context": "ab", "question": "q", "choices": list("cdef"), "label": 3}
+    common = {"id": "0", "question": "q", "choices": list("cdefg"), "label": "B"}
+    for task, example, given, question, right in (
+        (SWAG, swag, "ab", "", 2),
+        (COSMOS, cosmos, "ab", "q", 3),
+        (COMMON, common, "q", "", 1),
+    ):
+        (feature,) = features.make(task, [example], letters, 16)
+        assert feature["labels"] == right
+        assert feature["input_ids"] == [
+            [0, *letter_ids(given), 2, 2, *letter_ids(question + choice), 2]
+            for choice in example["choices"]
+        ]
+
+
+def test_of_a_choice_too_long_for_its_context_the_longer_is_cut(letters: Any) -> None:
+    example = {"id": "0", "context": "abcdefghijkl", "choices": ["m", "n", "o", "p"], "label": "0"}
+    (feature,) = features.make(SWAG, [example], letters, 10)
+    assert feature["input_ids"][1] == [0, *letter_ids("abcde"), 2, 2, *letter_ids("n"), 2]
+
+
+def test_choices_come_back_by_name_and_in_order(letters: Any) -> None:
+    examples = [
+        {"id": str(i), "question": "q" * (1 + i % 3), "choices": list("cdefg"), "label": label}
+        for i, label in enumerate("DACEB")
+    ]
+    scores, names = evaluate(Oracle(heads.ChoiceScorer), COMMON, examples, letters, 16)
+    assert names == list("DACEB")
+    assert scores.values["accuracy"] == 1.0 and scores.n == 5
+
+
+@pytest.mark.parametrize(("label", "choices"), [("4", list("abcd")), ("1", list("abc"))])
+def test_a_choice_that_is_not_there_is_refused(letters: Any, label: str, choices: Any) -> None:
+    example = {"id": "17", "context": "ab", "choices": choices, "label": label}
+    with pytest.raises(InputError, match="hellaswag") as error:
+        features.make(SWAG, [example], letters, 16)
+    assert "'4'" in str(error.value) or "17 has 3 choices, expected 4" in str(error.value)
+
+
 # Questions
 
 LONG = " ".join(f"{a}{b} {b}{a}x" for a in "bcdfg" for b in "aeiou")
@@ -271,6 +359,13 @@ def test_an_answer_that_is_not_where_it_should_be_is_an_error(letters: Any) -> N
     with pytest.raises(InputError, match="q7") as error:
         features.make(XQUAD, [question("aa bb", "bb", 1)], letters, 48)
     assert "'a '" in str(error.value) and "'bb'" in str(error.value)
+
+
+def test_a_question_without_an_answer_trains_on_the_start_token(letters: Any) -> None:
+    unanswerable = question("aa bb", "aa") | {"answers": [], "starts": []}
+    made = features.make(tasks.get("squad_v2"), [unanswerable, question("aa", "aa")], letters, 48)
+    labels = [feature["labels"] for feature in made]
+    assert labels[0] == [0, 0] and labels[1] != [0, 0]
 
 
 def test_no_examples_make_no_features(letters: Any) -> None:

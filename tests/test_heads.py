@@ -13,7 +13,7 @@ from lib.batches import Feature
 
 ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "classification": "xnli",
         "regression": "stsb", "bi": "stsb", "bi_classification": "xnli",
-        "span": "xquad"}  # fmt: skip
+        "multiple_choice": "hellaswag", "span": "xquad"}  # fmt: skip
 KINDS = list(ROWS)
 VOCABULARY, PAD = 31, 1
 
@@ -45,6 +45,11 @@ def feature(kind: str, words: int, seed: int) -> Feature:
     else:
         classes = kind.endswith("classification")
         found["labels"] = int(rng.integers(3)) if classes else float(rng.random())
+        if kind == "multiple_choice":
+            lengths = rng.integers(1, words + 1, 4)
+            choices = [rng.integers(4, VOCABULARY - 1, size).tolist() for size in lengths]
+            found |= {"input_ids": [[*ids, *more, 2] for more in choices]}
+            found["labels"] = int(rng.integers(4))
         if kind.startswith("bi"):
             found["input_ids"] = [ids, [0, *rng.integers(4, VOCABULARY - 1, words).tolist(), 2]]
     return found
@@ -219,6 +224,26 @@ def test_the_bi_classifier_reads_both_means_and_their_distance(small_encoder: An
     alone = output(head, head.collate([one], PAD))["loss"].item()
     expected = np.log(np.exp(logits).sum()) - logits[one["labels"]]
     assert alone == pytest.approx(expected, rel=1e-4)
+
+
+def test_choices_compete_within_their_example(small_encoder: Any) -> None:
+    model = small_encoder().eval()
+    head = made("multiple_choice", model)
+    torch.nn.init.normal_(head.output.weight, std=1.0)
+    parts = [feature("multiple_choice", n, n) for n in (3, 8)]
+    found = output(head, head.collate(parts, PAD))
+    weight, bias = head.output.weight.detach().numpy()[0], head.output.bias.item()
+    losses = []
+    for part, predicted in zip(parts, found["predictions"].tolist(), strict=True):
+        with torch.no_grad():
+            means = [
+                model(torch.tensor([ids])).last_hidden_state[0].mean(0).numpy()
+                for ids in part["input_ids"]
+            ]
+        scores = {i: float(weight @ mean + bias) for i, mean in enumerate(means)}
+        assert predicted == max(scores, key=scores.__getitem__)
+        losses.append(cross_entropy(scores, part["labels"]))
+    assert found["loss"].item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 def test_a_regressor_gives_the_squared_error(small_encoder: Any) -> None:

@@ -170,8 +170,29 @@ def test_a_mirror_that_lacks_text_or_a_training_set_is_refused_before_anything_r
     assert "multilingual-text/en" in refused(lambda: profile.check_data(trained))
     for code in trained.languages:
         (tmp_path / "multilingual-text" / code).mkdir(parents=True)
+        assert f"{code}/train-" in refused(lambda: profile.check_data(trained))
+        (tmp_path / "multilingual-text" / code / "train-0.parquet").touch()
     message = refused(lambda: profile.check_data(trained))
     assert "multilingual-text" not in message and "'small_cpu'" in message
+
+
+def test_conditions_that_need_ccgbank_are_left_out_with_a_line_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
+    content["conditions"] |= {"ccg": {"task": "ccg"}, "text": {"task": "mlm", "text_of": "ccg"}}
+    file = tmp_path / "supertags.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.delenv("CCGBANK_ROOT", raising=False)
+    left = profile.load(str(file)).conditions
+    assert set(left) == set(content["conditions"]) - {"ccg", "text"}
+    (line,) = capsys.readouterr().out.splitlines()
+    for part in ("supertags", "ccg, text", "CCGBANK_ROOT"):
+        assert part in line
+    monkeypatch.setenv("CCGBANK_ROOT", str(tmp_path))
+    assert set(profile.load(str(file)).conditions) == set(content["conditions"])
+    assert capsys.readouterr().out == ""
 
 
 def test_a_world_needs_no_mirror(micro: Any, monkeypatch: pytest.MonkeyPatch) -> None:

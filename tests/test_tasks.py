@@ -1,0 +1,64 @@
+"""The table is complete, consistent with itself, and pinned wherever a hub can be."""
+
+import re
+
+import pytest
+
+from lib import corpora, tasks
+from lib.tasks import Source
+
+EVERY = [
+    *tasks.TRAINING.values(),
+    *(row.validation for row in tasks.TASKS.values() if row.validation),
+    *(row.evaluation for row in tasks.TASKS.values() if row.evaluation),
+]
+# On no hub, or (google/xtreme) not to be looked up without one.
+UNPINNED = {"google/xtreme", "squadshifts", "ccgbank"}
+
+
+def test_the_intermediate_tasks_are_those_of_the_study() -> None:
+    # Phang et al. 2020, table 1, with UD parsing, STS-B, SICK-R and PAWS for the question.
+    assert set(tasks.INTERMEDIATE) - {"mlm"} == set(
+        "ud_parsing ccg stsb sick qqp paws mnli anli squad squad_v2 hellaswag cosmos_qa "
+        "commonsense_qa".split()
+    )
+
+
+@pytest.mark.parametrize("dataset", sorted({source.dataset for source in EVERY} - UNPINNED))
+def test_what_the_hub_has_is_read_at_a_fixed_revision(dataset: str) -> None:
+    revision = tasks.REVISIONS[tasks.HUB_IDS.get(dataset, dataset)]
+    assert re.fullmatch(r"[0-9a-f]{40}|\d\.\d+|refs/convert/parquet", revision)
+
+
+def test_a_branch_is_read_at_the_commit_that_it_points_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpora, "_commit", lambda name, branch: f"{name} at {branch}")
+    found = [corpora.fingerprint(None, name, "") for name in ("sick", "google/xtreme")]
+    assert found == ["RobZamp/sick at refs/convert/parquet", "google/xtreme at main"]
+    pinned = corpora.fingerprint(None, "facebook/anli", "plain_text")
+    assert pinned == tasks.REVISIONS["facebook/anli"]
+
+
+@pytest.mark.parametrize("name", [name for name in tasks.INTERMEDIATE if name != "mlm"])
+def test_a_row_says_all_that_phase_2_needs(name: str) -> None:
+    row = tasks.get(name)
+    assert row.train and set(row.train) <= set(tasks.TRAINING)
+    assert row.validation is not None and row.published_size > 1000 and row.licence
+    assert bool(row.labels) == (row.kind in ("classification", "multiple_choice"))
+    assert row.kind != "regression" or row.label_range[1] == 5
+    columns = [set(source.columns) for source in (tasks.TRAINING[row.train[0]], row.validation)]
+    assert columns[0] == columns[1]
+
+
+def test_anli_with_mnli_and_snli_is_the_sum_of_its_parts() -> None:
+    # The hub's own counts; of SNLI's 550,152 pairs 785 have no gold label.
+    rounds = 16_946 + 45_460 + 100_459
+    mnli, snli = tasks.get("mnli").published_size, 550_152 - 785
+    assert tasks.get("anli").published_size == rounds + mnli + snli
+
+
+def test_no_two_sources_are_one_under_two_names() -> None:
+    def key(source: Source) -> tuple[str, ...]:
+        return (source.dataset, source.config, source.split, source.identifier_prefix)
+
+    keys = [key(source) for source in tasks.TRAINING.values()]
+    assert len(set(keys)) == len(keys)

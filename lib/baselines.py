@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lib import scoring
 from lib.errors import InputError
 from lib.scoring import Scores, score_classification, score_parsing, without_subtype
+from lib.tasks import Task
 
 Key = TypeVar("Key", bound=Hashable)
 Label = TypeVar("Label", bound=Hashable)
@@ -138,3 +140,28 @@ def _cosine(first: Counter[str], second: Counter[str]) -> float:
     product = sum(count * second[word] for word, count in first.items())
     lengths = math.hypot(*first.values()) * math.hypot(*second.values())
     return product / lengths if product else 0.0
+
+
+def of_task(
+    task: Task, examples: Sequence[dict[str, Any]], validation: Sequence[dict[str, Any]]
+) -> dict[str, Scores]:
+    """Score what needs no encoder on a task's validation set; question answering has none."""
+    if task.kind == "parsing":
+        train, test = (
+            [{"upos": e["upos"], "head": e["heads"], "deprel": e["relations"]} for e in part]
+            for part in (examples, validation)
+        )
+        return parse_baselines(train, test)
+    if task.kind == "regression":
+        pairs = [(example["sentence1"], example["sentence2"]) for example in validation]
+        gold = [float(example["label"]) for example in validation]
+        similarity = bag_of_words_similarity(pairs).tolist()
+        return {"bag_of_words": scoring.score_regression(gold, similarity)}
+    if task.kind in ("classification", "multiple_choice"):
+        train_labels, labels = ([str(e["label"]) for e in part] for part in (examples, validation))
+        return {"most_frequent": most_frequent_label(train_labels, labels)}
+    if task.kind == "tagging":
+        tagged = ((example["words"], example["tags"]) for example in examples)
+        tags = most_frequent_tags(tagged, [example["words"] for example in validation])
+        return {"most_frequent": scoring.score_tagging([e["tags"] for e in validation], tags)}
+    return {}

@@ -1,14 +1,16 @@
 """Phase 2: train the encoder on an English intermediate task, or on a placebo of one."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lib import baselines, corpora, pretraining, scoring, tasks
+from lib import baselines, corpora, pretraining, tasks
 from lib.corpora import Example
 from lib.errors import InputError
 from lib.profile import Condition, Profile
@@ -17,6 +19,7 @@ from lib.scoring import Scores
 from lib.tasks import Task
 
 SAMPLES = 12
+MLM = "mlm"
 
 
 def condition_of(settings: Profile, name: str) -> Condition:
@@ -96,7 +99,7 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
     started = time.perf_counter()
     training.use_threads(settings.workflow.threads)
     tokenizer = encoder.load_tokenizer(*location)
-    train = _train_masked if how.task == "mlm" else _train_task
+    train = _train_masked if how.task == MLM else _train_tasks
     with corpora.recording() as data:
         facts, scores = train(settings, how, seed, location, tokenizer, here)
     facts["data"] = data
@@ -125,88 +128,117 @@ def permute_tree(example: Example, rng: np.random.Generator) -> Example:
     return example | {"heads": heads, "relations": relations}
 
 
-def _train_task(
-    settings: Profile, how: Condition, seed: int, location: Any, tokenizer: Any, here: Cell
-) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
-    from lib import batches, encoder, evaluation, features, heads, training
+@dataclass
+class _Part:
+    """One task of a training: its head on the shared encoder, its batches, its validation."""
 
-    budget, row = settings.intermediate, tasks.get(how.task)
+    task: Task
+    head: Any
+    examples: Sequence[Example]
+    validation: Sequence[Example]
+    features: Sequence[Any]
+    measure: Callable[[], tuple[Scores, list[Any]]]
+    data: Any = None
+
+    def plan(self, updates: int, batch_tokens: int, pad_id: int, seed: int) -> None:
+        """Plan so many updates."""
+        from lib import batches
+
+        lengths = [batches.number_of_tokens(feature) for feature in self.features]
+        plan = batches.plan_updates(lengths, batch_tokens, updates, seed)
+        self.data = batches.Batches(self.features, plan, partial(self.head.collate, pad_id=pad_id))
+
+    def epochs(self) -> float:
+        """Count how often the planned batches read the examples."""
+        return round(sum(map(len, self.data.plan)) / len(self.features), 2)
+
+
+def _part(
+    settings: Profile, how: Condition, name: str, seed: int, tokenizer: Any, model: Any
+) -> _Part:
+    from lib import evaluation, features, heads, training
+
+    budget, row = settings.intermediate, tasks.get(name)
     assert row.validation is not None
-    examples = examples_of(settings, how.task, how.shuffled, seed)
+    examples = examples_of(settings, name, how.shuffled, seed)
     task = features.with_labels(row, examples)
     validation = corpora.load(settings, row.validation, limit=budget.evaluation_examples)
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, how.pair)
-    training.set_seed(seed)
-    model = encoder.load(*location)
     head = heads.make(task, model, how.pair).to(training.device())
     measure = partial(
-        evaluation.evaluate,
-        task=task,
-        examples=validation,
-        tokenizer=tokenizer,
-        length=budget.max_sequence_length,
-        batch_tokens=4 * budget.batch_tokens,
-        pair=how.pair,
-    )
-    before, _ = measure(head)
-    lengths = [batches.number_of_tokens(feature) for feature in made]
-    data = batches.Batches(
-        made,
-        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, seed),
-        partial(head.collate, pad_id=tokenizer.pad_token_id),
-    )
-    log = _fit(settings, head, data, here, seed)
-    after, predictions = measure(head)
-    encoder.save(model, tokenizer, here.work / "encoder")
-    facts = {
-        "tokens": data.tokens(),
-        "updates": len(data),
-        "examples": len(examples),
-        "epochs": round(sum(map(len, data.plan)) / len(made), 2),
-        "labels": _labels(examples),
-        "head": type(head).__name__,
-        "log": log,
-        "samples": _samples(validation, predictions),
-    }
-    rows = [
-        {"moment": moment, "metric": metric, "value": value, "n": scores.n, "split": "validation"}
-        for moment, scores in (("before", before), ("after", after))
-        for metric, value in scores.values.items()
-    ]
-    if not how.shuffled:
-        floor = _baselines(task, examples, validation)
-        rows += [row for row in floor if row["metric"] in after.values]
-    return facts, pd.DataFrame(rows)
+        evaluation.evaluate, head, task, validation, tokenizer,
+        length=budget.max_sequence_length, batch_tokens=4 * budget.batch_tokens, pair=how.pair,
+    )  # fmt: skip
+    return _Part(task, head, examples, validation, made, measure)
 
 
-def _baselines(
-    task: Task, examples: Sequence[Example], validation: Sequence[Example]
-) -> list[dict[str, Any]]:
-    """Score what needs no encoder, on the same validation set; question answering has none."""
-    found: dict[str, Scores] = {}
-    if task.kind == "parsing":
-        train, test = (
-            [{"upos": e["upos"], "head": e["heads"], "deprel": e["relations"]} for e in part]
-            for part in (examples, validation)
+def _train_tasks(
+    settings: Profile, how: Condition, seed: int, location: Any, tokenizer: Any, here: Cell
+) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
+    """Train a task, or several at once, with or without MLM on all languages beside them."""
+    from lib import encoder, heads, mixture, training
+
+    budget = settings.intermediate
+    training.set_seed(seed)
+    joint = encoder.load_for_mlm(*location) if how.joint_mlm else None
+    model = joint.base_model if joint else encoder.load(*location)
+    parts = {name: _part(settings, how, name, seed, tokenizer, model) for name in how.trained}
+    sizes = {name: len(part.examples) for name, part in parts.items()}
+    shares = mixture.shares(sizes, how.cap, how.temperature)
+    shares = {name: (1 - how.joint_mlm) * share for name, share in shares.items()}
+    if joint:
+        shares[MLM] = how.joint_mlm
+    order = mixture.order(shares, budget.updates, seed)
+    updates = Counter(order)
+    before = {name: part.measure()[0] for name, part in parts.items()}
+    for name, part in parts.items():
+        part.plan(updates[name], budget.batch_tokens, tokenizer.pad_token_id, seed)
+    all_heads = {name: part.head for name, part in parts.items()}
+    data = {name: part.data for name, part in parts.items()}
+    tokens = {name: part.data.tokens() for name, part in parts.items()}
+    if joint:
+        texts = pretraining.texts_of(settings)
+        data[MLM], _, _ = pretraining.masked_text(
+            settings, texts, tokenizer, updates[MLM], budget.batch_tokens, seed
         )
-        found = baselines.parse_baselines(train, test)
-    elif task.kind == "regression":
-        pairs = [(example["sentence1"], example["sentence2"]) for example in validation]
-        gold = [float(example["label"]) for example in validation]
-        similarity = baselines.bag_of_words_similarity(pairs).tolist()
-        found = {"bag_of_words": scoring.score_regression(gold, similarity)}
-    elif task.kind in ("classification", "multiple_choice"):
-        train_labels, labels = ([str(e["label"]) for e in part] for part in (examples, validation))
-        found = {"most_frequent": baselines.most_frequent_label(train_labels, labels)}
-    elif task.kind == "tagging":
-        tagged = ((example["words"], example["tags"]) for example in examples)
-        tags = baselines.most_frequent_tags(tagged, [example["words"] for example in validation])
-        found = {"most_frequent": scoring.score_tagging([e["tags"] for e in validation], tags)}
-    return [
-        {"moment": name, "metric": metric, "value": value, "n": scores.n, "split": "validation"}
-        for name, scores in found.items()
-        for metric, value in scores.values.items()
-    ]
+        all_heads[MLM] = heads.MaskedLanguageModel(joint).to(training.device())
+        tokens[MLM] = updates[MLM] * pretraining.tokens_of_update(settings, budget.batch_tokens)
+    if len(data) == 1:
+        (trained,), (read_,) = all_heads.values(), data.values()
+    else:
+        trained, read_ = mixture.MixtureOfHeads(all_heads), mixture.Mixture(data, order)
+    log = _fit(settings, trained, read_, here, seed)
+    after = {name: part.measure() for name, part in parts.items()}
+    encoder.save(joint or model, tokenizer, here.work / "encoder")
+    facts = {
+        "tokens": sum(tokens.values()),
+        "updates": budget.updates,
+        "examples": sum(sizes.values()),
+        "labels": sum(_labels(part.examples) for part in parts.values()),
+        "head": ", ".join(type(head).__name__ for head in all_heads.values()),
+        "log": log,
+        "epochs": {name: part.epochs() for name, part in parts.items()},
+        "updates_of": dict(updates),
+        "tokens_of": tokens,
+        "samples": [
+            sample
+            for name, part in parts.items()
+            for sample in _samples(name, part.validation, after[name][1])
+        ],
+    }
+    rows = []
+    for name, part in parts.items():
+        found = {"before": before[name], "after": after[name][0]}
+        if not how.shuffled:
+            found |= baselines.of_task(part.task, part.examples, part.validation)
+        rows += [
+            {"task": name, "moment": moment, "metric": metric, "value": value, "n": scores.n,
+             "split": "validation"}
+            for moment, scores in found.items()
+            for metric, value in scores.values.items()
+            if metric in before[name].values
+        ]  # fmt: skip
+    return facts, pd.DataFrame(rows)
 
 
 def _train_masked(
@@ -239,9 +271,10 @@ def _train_masked(
         "log": log,
     }
     rows = [
-        {"moment": moment, "metric": "loss", "value": row["loss"], "n": 0, "split": "train"}
+        {"task": MLM, "moment": moment, "metric": "loss", "value": row["loss"], "n": 0,
+         "split": "train"}
         for moment, row in (("before", log[0]), ("after", log[-1]))
-    ]
+    ]  # fmt: skip
     return facts, pd.DataFrame(rows)
 
 
@@ -278,10 +311,13 @@ def _labels(examples: Sequence[Example]) -> int:
     return sum(len(example["words"]) if "words" in example else 1 for example in examples)
 
 
-def _samples(examples: Sequence[Example], predictions: Sequence[Any]) -> list[dict[str, Any]]:
+def _samples(
+    task: str, examples: Sequence[Example], predictions: Sequence[Any]
+) -> list[dict[str, Any]]:
     """Keep a few examples beside their predictions, for a person to look at."""
     chosen = range(0, len(examples), max(1, len(examples) // SAMPLES))
-    return [{**examples[i], "predicted": predictions[i]} for i in list(chosen)[:SAMPLES]]
+    kept = list(chosen)[:SAMPLES]
+    return [{**examples[i], "task": task, "predicted": predictions[i]} for i in kept]
 
 
 def look_at(run: Run) -> pd.DataFrame:
@@ -298,7 +334,7 @@ def look_at(run: Run) -> pd.DataFrame:
             gold = " | ".join(dict.fromkeys(sample["answers"])) or "(no answer)"
             rows += [{"question": sample["question"], "gold": gold, "predicted": predicted}]
         elif "choices" in sample:
-            place = tasks.get(run.facts["parameters"]["condition"]["task"]).labels.index
+            place = tasks.get(sample["task"]).labels.index
             given = " ".join(sample[key] for key in ("context", "question") if key in sample)
             gold, chosen = (sample["choices"][place(str(e))] for e in (sample["label"], predicted))
             rows += [{"given": given, "gold": gold, "predicted": chosen}]

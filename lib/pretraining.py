@@ -63,7 +63,7 @@ def run(settings: Profile, encoder_seed: int) -> Run:
         )
 
     with corpora.recording() as data:
-        texts = {code: _text(settings, code) for code in settings.languages}
+        texts = texts_of(settings)
     if settings.encoder.path:
         path, revision = profile.encoder_path(settings), settings.encoder.revision
         tokenizer = encoder.load_tokenizer(path, revision)
@@ -94,6 +94,14 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     return str(done.cell.folder / "encoder"), ""
 
 
+def texts_of(settings: Profile) -> dict[str, list[str]]:
+    """Load the lines of text of every language of the profile.
+
+    Raises InputError for a language without text.
+    """
+    return {code: _text(settings, code) for code in settings.languages}
+
+
 def _text(settings: Profile, code: str) -> list[str]:
     lines = [e["text"] for e in corpora.load(settings, tasks.TEXT, code) if e["text"].strip()]
     lines = _head(lines, settings.pretraining.text_characters)
@@ -120,28 +128,12 @@ def _train(
     here: Cell,
 ) -> tuple[list[dict[str, float]], dict[str, Any], pd.DataFrame]:
     """Train by MLM; return the log, the counts and the masked accuracy per language."""
-    from lib import batches, heads, training
+    from lib import heads, training
 
-    budget, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
-    blocks, held_out = {}, {}
-    for code, lines in texts.items():
-        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
-        kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
-        blocks[code] = batches.cut_blocks(kept, budget.block_tokens, special)
-        if not len(blocks[code]):
-            raise InputError(f"multilingual-text {code}: too little text for a single block of "
-                             f"{budget.block_tokens} tokens")  # fmt: skip
-        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], budget.block_tokens, special)
-        held_out[code] = rest[:HELD_OUT_BLOCKS]
-    per_batch = max(1, budget.batch_tokens // budget.block_tokens)
-    updates = max(1, budget.tokens // (per_batch * budget.block_tokens))
-    sizes = {code: len(of_language) for code, of_language in blocks.items()}
-    plan = sample_blocks(sizes, budget.language_exponent, updates, per_batch, seed)
-    import torch
-
-    every = torch.cat(list(blocks.values()))
-    data = batches.MaskedBlocks(
-        every, plan, special, len(tokenizer), budget.masking_probability, seed
+    budget = settings.pretraining
+    updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
+    data, held_out, sizes = masked_text(
+        settings, texts, tokenizer, updates, budget.batch_tokens, seed
     )
     log = training.train(
         heads.MaskedLanguageModel(model),
@@ -154,18 +146,62 @@ def _train(
         what=f"pretrain seed {seed}",
         checkpoint_updates=budget.checkpoint_updates,
     )
-    seen = np.unique([i for batch in plan for i in batch], return_counts=True)[1]
+    seen = np.unique([i for batch in data.plan for i in batch], return_counts=True)[1]
     facts = {
-        "tokens": updates * per_batch * budget.block_tokens,
+        "tokens": updates * tokens_of_update(settings, budget.batch_tokens),
         "updates": updates,
         "text_tokens": {code: n * (budget.block_tokens - 1) for code, n in sizes.items()},
         "passes": round(float(seen.mean()), 2),
     }
     rows = [
         {"language": code, "metric": "masked_accuracy", "value": value, "n": n, "split": "held-out"}
-        for code, (value, n) in _accuracy(model, held_out, special, len(tokenizer)).items()
+        for code, (value, n) in _accuracy(model, held_out, tokenizer).items()
     ]
     return log, facts, pd.DataFrame(rows)
+
+
+def tokens_of_update(settings: Profile, batch_tokens: int) -> int:
+    """Return the tokens of an update: as many whole blocks as fit."""
+    block = settings.pretraining.block_tokens
+    return max(1, batch_tokens // block) * block
+
+
+def masked_text(
+    settings: Profile,
+    texts: dict[str, list[str]],
+    tokenizer: Any,
+    updates: int,
+    batch_tokens: int,
+    seed: int,
+) -> tuple[Any, dict[str, Any], dict[str, int]]:
+    """Cut text into blocks and plan `updates` masked batches over all languages.
+
+    Returns the batches, the blocks of each language that were held out, and how many were not.
+    Raises InputError for a language with too little text for a block.
+    """
+    import torch
+
+    from lib import batches
+
+    budget, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
+    blocks, held_out = {}, {}
+    for code, lines in texts.items():
+        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
+        kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
+        blocks[code] = batches.cut_blocks(kept, budget.block_tokens, special)
+        if not len(blocks[code]):
+            raise InputError(f"multilingual-text {code}: too little text for a single block of "
+                             f"{budget.block_tokens} tokens")  # fmt: skip
+        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], budget.block_tokens, special)
+        held_out[code] = rest[:HELD_OUT_BLOCKS]
+    sizes = {code: len(of_language) for code, of_language in blocks.items()}
+    per_batch = tokens_of_update(settings, batch_tokens) // budget.block_tokens
+    plan = sample_blocks(sizes, budget.language_exponent, updates, per_batch, seed)
+    every = torch.cat(list(blocks.values()))
+    data = batches.MaskedBlocks(
+        every, plan, special, len(tokenizer), budget.masking_probability, seed
+    )
+    return data, held_out, sizes
 
 
 def sample_blocks(
@@ -188,14 +224,13 @@ def sample_blocks(
     return order.reshape(updates, per_batch).tolist()
 
 
-def _accuracy(
-    model: Any, held_out: dict[str, Any], special: Any, vocabulary: int
-) -> dict[str, tuple[float, int]]:
+def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str, tuple[float, int]]:
     """Return the share of masked tokens predicted right, and their number, per language."""
     import torch
 
     from lib import batches, heads
 
+    special, vocabulary = batches.SpecialTokens.of(tokenizer), len(tokenizer)
     head = heads.MaskedLanguageModel(model).eval()
     device = next(model.parameters()).device
     found = {}

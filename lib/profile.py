@@ -109,13 +109,26 @@ class Condition(Strict):
     `task` empty is no training at all. `text_of` is the task on whose text MLM continues.
     `shuffled` permutes the trees of each sentence. `pair` names the
     model of a sentence pair: one encoder over both (`cross`), or two pooled vectors (`bi`).
+
+    `task: multitask` trains the `tasks` at once, mixed as `lib.mixture.shares` says with `cap` and
+    `temperature`. `joint_mlm` is the share of the updates that are MLM on the text of every
+    language of the profile, beside the task or tasks.
     """
 
     task: str = ""
+    tasks: list[str] = Field(default_factory=list)
+    cap: Natural = 0
+    temperature: Rate = 1.0
+    joint_mlm: Annotated[float, Field(ge=0, lt=1)] = 0.0
     random_encoder: bool = False
     text_of: str = ""
     shuffled: bool = False
     pair: Literal["cross", "bi"] = "cross"
+
+    @property
+    def trained(self) -> list[str]:
+        """The tasks whose labels are trained on."""
+        return self.tasks if self.task == "multitask" else [self.task]
 
 
 class Workflow(Strict):
@@ -195,7 +208,9 @@ def load(name: str) -> Profile:
 
 def _without_ccgbank(profile: Profile) -> Profile:
     """Leave out, with a line, the conditions that need a corpus which only the LDC hands out."""
-    needing = [name for name, how in profile.conditions.items() if "ccg" in (how.task, how.text_of)]
+    needing = [
+        name for name, how in profile.conditions.items() if "ccg" in (*how.trained, how.text_of)
+    ]
     if not needing or profile.world is not None or not ccgbank.missing():
         return profile
     root = data_root(profile)
@@ -230,24 +245,7 @@ def _check_names(profile: Profile, file: str) -> None:
             f"{file}: conditions.all: the name stands for every condition; choose another"
         )
     for name, condition in profile.conditions.items():
-        for key in ("task", "text_of"):
-            value = getattr(condition, key)
-            if value and value not in tasks.INTERMEDIATE:
-                expected = ", ".join(tasks.INTERMEDIATE)
-                raise InputError(f"{file}: conditions.{name}.{key}: unknown task {value!r}: "
-                                 f"expected one of {expected}")  # fmt: skip
-        if condition.random_encoder and condition.task:
-            raise InputError(f"{file}: conditions.{name}.random_encoder: goes without a task")
-        row = tasks.TASKS.get(condition.task)
-        paired = row is not None and row.kind in ("regression", "classification")
-        if condition.pair == "bi" and not paired:
-            raise InputError(f"{file}: conditions.{name}.pair: only a sentence-pair task has pairs")
-        if condition.text_of == "mlm":
-            raise InputError(f"{file}: conditions.{name}.text_of: mlm has no text of its own")
-        if condition.shuffled and (row is None or row.kind != "parsing"):
-            raise InputError(f"{file}: conditions.{name}.shuffled: only a parsing task has trees")
-        if (condition.task == "mlm") != bool(condition.text_of):
-            raise InputError(f"{file}: conditions.{name}: `task: mlm` and `text_of` go together")
+        _check_condition(condition, f"{file}: conditions.{name}")
     for needed in ("none", "random"):
         if needed not in profile.conditions:
             raise InputError(f"{file}: conditions.{needed}: missing; it is always part of the grid")
@@ -289,6 +287,35 @@ def _check_names(profile: Profile, file: str) -> None:
                                  f"expected some of {', '.join(sorted(known))}")  # fmt: skip
     if profile.source_language not in profile.languages:
         raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
+
+
+def _check_condition(condition: Condition, where: str) -> None:
+    def refuse_unless(sound: bool, problem: str) -> None:
+        if not sound:
+            raise InputError(f"{where}{problem}")
+
+    named = {"task": condition.task, "text_of": condition.text_of}
+    named |= {f"tasks[{i}]": task for i, task in enumerate(condition.tasks)}
+    for key, task in named.items():
+        known = [*tasks.INTERMEDIATE, *(["multitask"] if key == "task" else [])]
+        expected = f"expected one of {', '.join(known)}"
+        refuse_unless(not task or task in known, f".{key}: unknown task {task!r}: {expected}")
+        refuse_unless(key == "task" or task != "mlm", f".{key}: mlm has no text of its own")
+    kinds = [tasks.get(task).kind for task in condition.trained if task]
+    refuse_unless(not (condition.random_encoder and condition.task),
+                  ".random_encoder: goes without a task")  # fmt: skip
+    refuse_unless(condition.pair == "cross" or bool({"regression", "classification"} & {*kinds}),
+                  ".pair: only a sentence-pair task has pairs")  # fmt: skip
+    refuse_unless(not condition.shuffled or kinds == ["parsing"],
+                  ".shuffled: only a parsing task has trees")  # fmt: skip
+    refuse_unless((condition.task == "mlm") == bool(condition.text_of),
+                  ": `task: mlm` and `text_of` go together")  # fmt: skip
+    several = len(set(condition.tasks)) == len(condition.tasks) > 1
+    refuse_unless(several if condition.task == "multitask" else not condition.tasks,
+                  ".tasks: `task: multitask` takes two or more different tasks, others none; "
+                  f"found {condition.tasks}")  # fmt: skip
+    refuse_unless(not condition.joint_mlm or condition.task not in ("", "mlm"),
+                  f".joint_mlm: {condition.joint_mlm} beside no task that has labels")  # fmt: skip
 
 
 def data_root(profile: Profile) -> Path | None:
@@ -334,9 +361,11 @@ def check_data(profile: Profile) -> None:
     if profile.world is not None or root is None:
         return
     sources = []
-    if profile.pretraining.tokens:
+    conditions = profile.conditions.values()
+    if profile.pretraining.tokens or any(condition.joint_mlm for condition in conditions):
         sources = [replace(tasks.TEXT, config=code) for code in profile.languages]
-    rows = [tasks.get(c.task) for c in profile.conditions.values() if c.task not in ("", "mlm")]
+    trained = dict.fromkeys(task for condition in conditions for task in condition.trained)
+    rows = [tasks.get(task) for task in trained if task not in ("", "mlm")]
     names = [source for row in rows for source in row.train]
     for target, settings in profile.targets.items():
         names += settings.train or tasks.get(target).train

@@ -84,7 +84,11 @@ def micro_content() -> Callable[[], dict[str, Any]]:
             "pretraining": {"tokens": 3000, "block_tokens": 32, "batch_tokens": 256},
             "intermediate": dict(small),
             "conditions": tiny["conditions"]
-            | {"mlm_on_stsb_text": {"task": "mlm", "text_of": "stsb"}},
+            | {
+                "mlm_on_stsb_text": {"task": "mlm", "text_of": "stsb"},
+                "multitask": {"task": "multitask", "tasks": ["ud_parsing", "stsb"]},
+                "stsb-joint": {"task": "stsb", "joint_mlm": 0.5},
+            },
             "targets": {name: dict(small) for name in ("udpos", "xnli", "xquad")}
             | {"tatoeba": {"batch_tokens": 128}},
             "clean_targets": ["udpos"],

@@ -15,7 +15,9 @@ from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 
-TRAINED = ["stsb", "stsb-bi", "ud_parsing_shuffled", "mlm_on_stsb_text"]
+TRAINED = [
+    "stsb", "stsb-bi", "ud_parsing_shuffled", "mlm_on_stsb_text", "multitask", "stsb-joint",
+]  # fmt: skip
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -241,9 +243,25 @@ def test_every_condition_trains_the_encoder_in_the_same_updates(
         for cell in (Cell(micro.name, "pretrain", 1), run.cell)
     )
     query = "encoder.layer.0.attention.self.query.weight"
-    prefix = "roberta." if condition.startswith("mlm") else ""
+    prefix = "roberta." if "mlm" in condition or "joint" in condition else ""  # with their MLM head
     assert not before[f"roberta.{query}"].equal(after[prefix + query])
     assert np.isfinite([row["loss"] for row in run.facts["log"]]).all()
+
+
+def test_a_mixture_trains_and_scores_each_of_its_tasks(udpos: results.Run, micro: Profile) -> None:
+    (run,) = intermediate.run(micro, "multitask", 1)
+    both = {"ud_parsing", "stsb"}
+    assert set(run.scores["task"]) == both == set(run.facts["tokens_of"])
+    assert set(run.scores[run.scores["moment"] == "after"]["metric"]) >= {"las", "pearson"}
+    assert sum(run.facts["updates_of"].values()) == 3 and all(run.facts["updates_of"].values())
+
+
+def test_joint_mlm_takes_its_share_of_the_updates(udpos: results.Run, micro: Profile) -> None:
+    (run,) = intermediate.run(micro, "stsb-joint", 1)
+    # Half of three updates, rounded to the larger remainder, which both tasks share: the first.
+    assert sorted(run.facts["updates_of"].items()) == [("mlm", 1), ("stsb", 2)]
+    assert run.facts["tokens"] == sum(run.facts["tokens_of"].values())
+    assert "lm_head.bias" in load_file(run.cell.folder / "encoder" / "model.safetensors")
 
 
 # Bad input

@@ -135,7 +135,7 @@ def _train_task(
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, how.pair)
     training.set_seed(seed)
     model = encoder.load(*location)
-    head = heads.make(task, model, how.pair).to(training.device())
+    head = heads.make(task, model, how.pair, parser=how.parser).to(training.device())
     measure = partial(
         evaluation.evaluate,
         task=task,

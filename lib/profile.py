@@ -105,6 +105,7 @@ class Condition(Strict):
     `task` empty is no training at all. `text_of` is the task on whose text MLM continues.
     `shuffled` permutes the trees of each sentence. `pair` names the
     model of a sentence pair: one encoder over both (`cross`), or two pooled vectors (`bi`).
+    `parser` names the parsing head: see `lib.parsers`.
     """
 
     task: str = ""
@@ -112,6 +113,7 @@ class Condition(Strict):
     text_of: str = ""
     shuffled: bool = False
     pair: Literal["cross", "bi"] = "cross"
+    parser: Literal["biaffine", "deep_biaffine"] = "biaffine"
 
 
 class Workflow(Strict):
@@ -227,6 +229,8 @@ def _check_names(profile: Profile, file: str) -> None:
             raise InputError(f"{file}: conditions.{name}.text_of: mlm has no text of its own")
         if condition.shuffled and condition.task != "ud_parsing":
             raise InputError(f"{file}: conditions.{name}.shuffled: only a parsing task has trees")
+        if condition.parser != "biaffine" and condition.task != "ud_parsing":
+            raise InputError(f"{file}: conditions.{name}.parser: only a parsing task has a parser")
         if (condition.task == "mlm") != bool(condition.text_of):
             raise InputError(f"{file}: conditions.{name}: `task: mlm` and `text_of` go together")
     for needed in ("none", "random"):

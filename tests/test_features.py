@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import corpora, encoder, evaluation, features, heads, profile, tasks
+from lib import corpora, encoder, evaluation, features, heads, parsers, profile, tasks
 from lib.errors import InputError
 from lib.intermediate import permute_tree
 
@@ -151,7 +151,7 @@ def test_trees_come_back_as_they_went_in(letters: Any) -> None:
         tree(["a", "bc", "\u200b"], [2, 0, 2], ["det", "root", "punct"]),
         tree(["abc"], [0], ["root"]),
     ]
-    scores, trees = evaluate(Oracle(heads.Parser), PARSING, examples, letters, 12)
+    scores, trees = evaluate(Oracle(parsers.BiaffineParser), PARSING, examples, letters, 12)
     assert trees == [(example["heads"], example["relations"]) for example in examples]
     assert scores.values["las"] == scores.values["uas"] == pytest.approx(1.0)
 
@@ -159,7 +159,7 @@ def test_trees_come_back_as_they_went_in(letters: Any) -> None:
 def test_a_tree_in_pieces_is_one_tree_again(letters: Any) -> None:
     # Pieces 1-2 and 3-4, each with a root of its own: that of the second hangs on the first's.
     example = tree(["abc", "def", "ghi", "jkl"], [0, 1, 4, 1], ["root", "obj", "det", "conj"])
-    _, trees = evaluate(Oracle(heads.Parser), PARSING, [example], letters, 8)
+    _, trees = evaluate(Oracle(parsers.BiaffineParser), PARSING, [example], letters, 8)
     assert trees == [([0, 1, 4, 1], ["root", "obj", "det", "conj"])]
 
 

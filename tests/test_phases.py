@@ -246,6 +246,18 @@ def test_every_condition_trains_the_encoder_in_the_same_updates(
     assert np.isfinite([row["loss"] for row in run.facts["log"]]).all()
 
 
+def test_a_condition_says_which_parser_it_trained(udpos: results.Run, micro: Profile) -> None:
+    deep = micro.conditions["ud_parsing"].model_copy(update={"parser": "deep_biaffine"})
+    changed = micro.model_copy(update={"conditions": micro.conditions | {"ud_parsing-deep": deep}})
+    (run,) = transfer.run(changed, "ud_parsing-deep", "udpos", 1)
+    earlier = Cell(micro.name, "intermediate", 1, "ud_parsing-deep")
+    heads = [json.loads(cell.run_file.read_text()).get("head") for cell in (
+        Cell(micro.name, "intermediate", 1, "ud_parsing"), earlier)]  # fmt: skip
+    assert heads == ["BiaffineParser", "DeepBiaffineParser"]
+    assert run.facts["parameters"]["condition"]["parser"] == "deep_biaffine"
+    assert udpos.facts["parameters"]["condition"]["parser"] == "biaffine"
+
+
 # Bad input
 
 

@@ -247,6 +247,10 @@ def _check_names(profile: Profile, file: str) -> None:
         if settings.pair == "bi" and tasks.get(target).kind != "classification":
             raise InputError(f"{file}: targets.{target}.pair: found 'bi', expected 'cross': "
                              f"{target} does not classify sentence pairs")  # fmt: skip
+        if target == "bucc" and settings.evaluation_examples:
+            raise InputError(f"{file}: targets.bucc.evaluation_examples: found "
+                             f"{settings.evaluation_examples}, expected 0: its sides are mined "
+                             "whole")  # fmt: skip
         for source in settings.train:
             if source not in tasks.TRAINING:
                 raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "

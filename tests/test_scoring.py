@@ -271,8 +271,8 @@ def test_retrieval_of_too_few_queries_is_refused():
         score_retrieval([0, 1], [0])
 
 
-# XTREME's averages. XLM-R large, table 2 of Hu et al. 2020 (arXiv 2003.11080), whose mean is said to
-# be 68.1. Cells as RemBERT's table 16 quotes them (Chung et al. 2021, arXiv 2010.12821); BUCC,
+# XTREME's averages. XLM-R large, table 2 of Hu et al. 2020 (arXiv 2003.11080), whose mean is
+# 68.1. Cells as RemBERT's table 16 quotes them (Chung et al. 2021, arXiv 2010.12821); BUCC,
 # Tatoeba and the mean as a summary of VECO does. UDPOS is the first version's 72.6, from memory:
 # later copies, RemBERT's among them, have 73.8, with which the mean would be 68.25.
 XLMR_LARGE = {

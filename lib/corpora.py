@@ -8,11 +8,12 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from lib import ccgbank, paths, tasks, typology
+from lib import bitext, ccgbank, paths, tasks, typology
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
@@ -59,8 +60,9 @@ def load(
         # Tatoeba names a few languages by their macrolanguage's code.
         iso3 = row.get("tatoeba") or row["iso3"]
         config = source.config.format(code=language, iso3=iso3, name=row["name"])
+        prefix = source.identifier_prefix.format(name=row["name"].lower())
     else:
-        config = source.config
+        config, prefix = source.config, source.identifier_prefix
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
         folder = _ccgbank(profile, root)
@@ -87,7 +89,7 @@ def load(
         raise InputError(
             f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
         )
-    return _examples(table, source, language, limit)
+    return _examples(table, replace(source, identifier_prefix=prefix), language, limit)
 
 
 def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
@@ -141,17 +143,15 @@ def recording() -> Iterator[dict[str, str]]:
 
 
 def evaluation_source(task: Task, split: str = "") -> Source:
-    """Return where a target is evaluated, on another split where one is named."""
+    """Return where a target is evaluated, on another split where one is named.
+
+    A validation source that has every language (BUCC's) is a split in another place.
+    """
     source = task.evaluation
     assert source is not None
-    return Source(
-        source.dataset,
-        source.config,
-        split or source.split,
-        source.columns,
-        source.language_column,
-        source.identifier_prefix,
-    )
+    if split == "validation" and task.validation and "{code}" in task.validation.config:
+        return task.validation
+    return replace(source, split=split or source.split)
 
 
 @lru_cache(maxsize=64)
@@ -171,7 +171,8 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
             return datasets.load_dataset(name, config, split=split, revision=revision)
         files = sorted((root / dataset / config).glob("*.parquet"))
         if not any(file.name.startswith(f"{split}-") for file in files):
-            return None
+            sides = bitext.files(root / dataset, config, split)
+            return datasets.Dataset.from_dict(bitext.read(*sides)) if sides else None
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
@@ -265,13 +266,14 @@ def _shuffled(examples: list[Example]) -> list[Example]:
 
 
 def fingerprint(root: Path | None, dataset: str, config: str) -> str:
-    """Return the revision that is read (hub), or a hash of the parquet files (mirror, world)."""
+    """Return the revision that is read (hub), or a hash of the data's files (mirror, world)."""
     if root is None:
         name = tasks.HUB_IDS.get(dataset, dataset)
         pinned = tasks.REVISIONS.get(name, "")
         return _commit(name, pinned or "main") if pinned in ("", PARQUET) else pinned
     hashed = hashlib.sha256()
-    for file in sorted((root / dataset / config).glob("*.parquet")):
+    folder = root / dataset
+    for file in sorted((folder / config).glob("*.parquet")) or sorted(folder.glob(f"{config}.*")):
         hashed.update(file.name.encode())
         hashed.update(file.read_bytes())
     return hashed.hexdigest()[:16]

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from lib import encoder as encoders
 from lib.batches import Feature, pad, pad_sequences
-from lib.features import RELATIONS
 from lib.tasks import Task
 
 Output = dict[str, torch.Tensor]
@@ -23,12 +22,12 @@ IGNORED = -100
 class Head(nn.Module):
     """Hold an encoder and what a kind adds to it."""
 
-    def __init__(self, encoder: Any, outputs: int) -> None:
+    def __init__(self, encoder: Any, outputs: int, width: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         configuration = encoder.config
         self.dropout = nn.Dropout(getattr(configuration, "hidden_dropout_prob", 0.1))
-        self.output = nn.Linear(configuration.hidden_size, outputs)
+        self.output = nn.Linear(width or configuration.hidden_size, outputs)
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
 
@@ -67,93 +66,6 @@ class Tagger(Head):
         logits = self.output(words)
         loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return {"loss": loss, "predictions": logits.argmax(-1)}
-
-
-def _mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Average cross entropy over the labels there are; 0 where there is none."""
-    total = functional.cross_entropy(logits, labels, reduction="sum")
-    return total / (labels != IGNORED).sum().clamp(min=1)
-
-
-class Parser(Head):
-    """Score arcs and relations by one biaffine each, straight on the encoder's output.
-
-    Glavaš & Vulić 2021 (arXiv 2008.06788), section 2.1: a word is the mean of its subwords, the
-    root is the start token, heads are decoded greedily. Relations are scored for the gold head in
-    training and for the predicted head in evaluation.
-    """
-
-    def __init__(self, encoder: Any) -> None:
-        width = encoder.config.hidden_size
-        super().__init__(encoder, len(RELATIONS))
-        self.arcs = nn.Linear(width, width)
-        self.relations = nn.Parameter(torch.zeros(len(RELATIONS), width, width))
-        self.head_output = nn.Linear(width, len(RELATIONS), bias=False)
-        for weight in (self.arcs.weight, self.relations, self.head_output.weight):
-            nn.init.normal_(weight, std=0.02)
-        nn.init.zeros_(self.arcs.bias)
-
-    @staticmethod
-    def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
-        """Add `words` [n, length] (0: none), `heads` and `labels`, both [n, words]."""
-        words = [
-            [0, *(i + 1 for i, size in enumerate(feature["sizes"]) for _ in range(size)), 0]
-            for feature in features
-        ]
-        return Head.collate(features, pad_id) | {
-            "words": pad(words, 0, torch.long),
-            "heads": pad([feature["heads"] for feature in features], IGNORED, torch.long),
-            "labels": pad([feature["labels"] for feature in features], IGNORED, torch.long),
-        }
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        words: torch.Tensor,
-        heads: torch.Tensor,
-        labels: torch.Tensor,
-    ) -> Output:
-        """Return predictions [n, words, 2]: head (0: root) and relation number."""
-        hidden = self.hidden(input_ids, attention_mask)
-        nodes = self._nodes(hidden, words, heads.shape[1])
-        dependents = nodes[:, 1:]
-        arcs = self.arcs(dependents) @ nodes.transpose(1, 2)
-        arcs = arcs.masked_fill(self._impossible(words, heads.shape[1]), -1e4)
-        arc_loss = _mean_loss(arcs.flatten(0, 1), heads.flatten())
-        chosen = arcs.argmax(-1)
-        # The loss reads the relation of the gold arc; evaluation reads that of the chosen one.
-        gold = self._relations(dependents, nodes, torch.where(heads != IGNORED, heads, chosen))
-        relation_labels = labels.masked_fill(heads == IGNORED, IGNORED)
-        relation_loss = _mean_loss(gold.flatten(0, 1), relation_labels.flatten())
-        relations = gold if self.training else self._relations(dependents, nodes, chosen)
-        predictions = torch.stack([chosen, relations.argmax(-1)], dim=-1)
-        return {"loss": arc_loss + relation_loss, "predictions": predictions}
-
-    @staticmethod
-    def _impossible(words: torch.Tensor, number: int) -> torch.Tensor:
-        """Mark arcs to padding and from a word to itself: [n, words, 1 + words]."""
-        nodes = torch.arange(number + 1, device=words.device)
-        padding = nodes[None, None, :] > words.amax(1)[:, None, None]
-        return padding | (nodes[None, None, :] == nodes[None, 1:, None])
-
-    @staticmethod
-    def _nodes(hidden: torch.Tensor, words: torch.Tensor, number: int) -> torch.Tensor:
-        """Average subwords into words, after node 0, the root: [n, 1 + words, width]."""
-        sums = hidden.new_zeros(hidden.shape[0], number + 1, hidden.shape[2])
-        counts = hidden.new_zeros(hidden.shape[0], number + 1)
-        index = words.unsqueeze(-1).expand_as(hidden)
-        sums = sums.scatter_add(1, index, hidden)
-        counts = counts.scatter_add(1, words, torch.ones_like(words, dtype=hidden.dtype))
-        nodes = sums / counts.clamp(min=1).unsqueeze(-1)
-        return torch.cat([hidden[:, :1], nodes[:, 1:]], dim=1)
-
-    def _relations(
-        self, dependents: torch.Tensor, nodes: torch.Tensor, governor: torch.Tensor
-    ) -> torch.Tensor:
-        heads = nodes.gather(1, governor.unsqueeze(-1).expand(-1, -1, nodes.shape[-1]))
-        biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
-        return biaffine + self.output(dependents) + self.head_output(heads)
 
 
 class PairClassifier(Head):
@@ -310,11 +222,18 @@ class MaskedLanguageModel(nn.Module):
         }
 
 
-def make(task: Task, encoder: Any, pair: str = "cross", pooling: str = "mean") -> Head:
-    """Return a fresh head of the task's kind on an encoder."""
+def make(
+    task: Task, encoder: Any, pair: str = "cross", pooling: str = "mean", parser: str = "biaffine"
+) -> Head:
+    """Return a fresh head of the task's kind on an encoder.
+
+    `pair`, `pooling` and `parser` are those of a condition or a target (`lib.profile`).
+    """
+    from lib import parsers
+
     builders: dict[str, Callable[[], Head]] = {
         "tagging": lambda: Tagger(encoder, len(task.labels)),
-        "parsing": lambda: Parser(encoder),
+        "parsing": lambda: parsers.KINDS[parser](encoder),
         "classification": lambda: (BiClassifier if pair == "bi" else PairClassifier)(
             encoder, len(task.labels), pooling
         ),

@@ -164,7 +164,7 @@ def _part(
     task = features.with_labels(row, examples)
     validation = corpora.load(settings, row.validation, limit=budget.evaluation_examples)
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, how.pair)
-    head = heads.make(task, model, how.pair).to(training.device())
+    head = heads.make(task, model, how.pair, parser=how.parser).to(training.device())
     measure = partial(
         evaluation.evaluate, head, task, validation, tokenizer,
         length=budget.max_sequence_length, batch_tokens=4 * budget.batch_tokens, pair=how.pair,

@@ -108,7 +108,8 @@ def scores_by_language(
             )
         low, high = rows_here["n"].min(), rows_here["n"].max()
         count = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        panel.set_title(f"{target}: {rows_here['metric'].iloc[0]}, n = {count} per language")
+        metrics = ", ".join(dict.fromkeys(rows_here["metric"]))
+        panel.set_title(f"{target}: {metrics}, n = {count} per language")
         panel.set(ylim=(0, 103), xlim=(-0.6, len(languages) - 0.4))
         panel.grid(axis="y", color="0.93", lw=0.6, zorder=0)
         panel.set_axisbelow(True)
@@ -317,11 +318,13 @@ def dependency_tree(
 
 @styled
 def layers(table: pd.DataFrame, scope: str) -> Drawn:
-    """Draw retrieval accuracy by layer, mean over languages, with intervals over replicates.
+    """Draw retrieval scores by layer, mean over languages, with intervals over replicates.
 
     `table` is the tidy table of one retrieval target; dotted: the layer that the study reports.
     """
-    reported_layer = table.loc[table["reported"].astype(bool), "layer"].iloc[0]
+    reported = table[table["reported"].astype(bool)]
+    reported_layer, metrics = reported["layer"].iloc[0], list(dict.fromkeys(reported["metric"]))
+    table = table[table["metric"].isin(metrics)]
     table = table.assign(replicate=replicates(table))
     drawn = over_replicates(table, ["condition", "layer"], "value").assign(unit="points")
     drawn[["mean", "low", "high"]] *= 100
@@ -337,7 +340,9 @@ def layers(table: pd.DataFrame, scope: str) -> Drawn:
             axes.fill_between(x, part["low"], part["high"], color=shade, alpha=0.15, lw=0)
         axes.plot(x, part["mean"], marker=marker, color=shade, ms=4, lw=1.3, label=label)
     axes.axvline(reported_layer, color="0.6", lw=0.8, ls=":")
-    axes.set(xlabel="layer (0: embeddings; dotted: reported)", ylabel="accuracy (points)")
+    axes.set(
+        xlabel="layer (0: embeddings; dotted: reported)", ylabel=f"{', '.join(metrics)} (points)"
+    )
     axes.set(title=f"{drawn['languages'].max()} languages\n{intervals_over(scope)}")
     axes.set_xticks(sorted({int(layer) for layer in drawn["layer"]}))
     axes.set_ylim(bottom=0)

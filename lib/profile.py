@@ -109,6 +109,7 @@ class Condition(Strict):
     `task` empty is no training at all. `text_of` is the task on whose text MLM continues.
     `shuffled` permutes the trees of each sentence. `pair` names the
     model of a sentence pair: one encoder over both (`cross`), or two pooled vectors (`bi`).
+    `parser` names the parsing head: see `lib.parsers`.
 
     `task: multitask` trains the `tasks` at once, mixed as `lib.mixture.shares` says with `cap` and
     `temperature`. `joint_mlm` is the share of the updates that are MLM on the text of every
@@ -124,6 +125,7 @@ class Condition(Strict):
     text_of: str = ""
     shuffled: bool = False
     pair: Literal["cross", "bi"] = "cross"
+    parser: Literal["biaffine", "deep_biaffine"] = "biaffine"
 
     @property
     def trained(self) -> list[str]:
@@ -260,6 +262,10 @@ def _check_names(profile: Profile, file: str) -> None:
         if settings.pair == "bi" and tasks.get(target).kind != "classification":
             raise InputError(f"{file}: targets.{target}.pair: found 'bi', expected 'cross': "
                              f"{target} does not classify sentence pairs")  # fmt: skip
+        if target == "bucc" and settings.evaluation_examples:
+            raise InputError(f"{file}: targets.bucc.evaluation_examples: found "
+                             f"{settings.evaluation_examples}, expected 0: its sides are mined "
+                             "whole")  # fmt: skip
         for source in settings.train:
             if source not in tasks.TRAINING:
                 raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "
@@ -308,6 +314,8 @@ def _check_condition(condition: Condition, where: str) -> None:
                   ".pair: only a sentence-pair task has pairs")  # fmt: skip
     refuse_unless(not condition.shuffled or kinds == ["parsing"],
                   ".shuffled: only a parsing task has trees")  # fmt: skip
+    refuse_unless(condition.parser == "biaffine" or "parsing" in kinds,
+                  ".parser: only a parsing task has a parser")  # fmt: skip
     refuse_unless((condition.task == "mlm") == bool(condition.text_of),
                   ": `task: mlm` and `text_of` go together")  # fmt: skip
     several = len(set(condition.tasks)) == len(condition.tasks) > 1

@@ -1,10 +1,15 @@
-"""Find the nearest candidate of each query by cosine similarity."""
+"""Find translations: the nearest candidate by cosine, or pairs mined by their margin."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lib.errors import InputError
+from lib.scoring import Scores
 
 
 def nearest_neighbours(
@@ -17,17 +22,7 @@ def nearest_neighbours(
     index wins. At most `block_size` x `block_size` similarities are in memory at once.
     Raises InputError where a shape does not fit or a value is not finite.
     """
-    if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
-        raise InputError(
-            f"queries are {queries.shape}, candidates {candidates.shape}: expected [n, d], [m, d]"
-        )
-    if len(candidates) == 0:
-        raise InputError("candidates: none to choose from, expected at least one")
-    for name, vectors in (("queries", queries), ("candidates", candidates)):
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
-            raise InputError(f"{name}: vector {np.argmin(finite)} is not finite")
-
+    _check(queries, candidates)
     best_index = np.zeros(len(queries), dtype=np.int64)
     best_similarity = np.full(len(queries), -np.inf)
     for start in range(0, len(candidates), block_size):
@@ -42,6 +37,201 @@ def nearest_neighbours(
             best_index[rows] = np.where(better, start + index, best_index[rows])
             best_similarity[rows] = np.where(better, highest, best_similarity[rows])
     return best_index
+
+
+@dataclass(frozen=True, eq=False)
+class Mined:
+    """Hold mined pairs, best first: `sources` and `targets` int64 [pairs], `scores` float64."""
+
+    sources: np.ndarray
+    targets: np.ndarray
+    scores: np.ndarray
+
+
+def mine(
+    sources: np.ndarray,
+    targets: np.ndarray,
+    neighbours: int = 4,
+    block_size: int = 4096,
+    device: Any = "cpu",
+) -> Mined:
+    """Pair sentences by the ratio margin, all sources against all targets.
+
+    `sources`: float [n, d]; `targets`: float [m, d]. The score of a pair is its cosine over the
+    mean of what both have with their `neighbours` nearest on the other side (Artetxe & Schwenk
+    2019, arXiv 1811.01136, equation 1, ratio). Each sentence proposes the best scored of its
+    nearest; of all proposals, best first, those stay whose two sentences are both free yet (their
+    `max` retrieval; XTREME's `utils_retrieve.py`). A pair of a mean that is not positive has no
+    margin and is never mined.
+    Raises InputError as `nearest_neighbours` does.
+    """
+    _check(sources, targets)
+    forward, backward = nearest_both_ways(sources, targets, neighbours, block_size, device)
+    forward_means, backward_means = (cosines.mean(axis=1) for cosines, _ in (forward, backward))
+    proposals = []
+    for (cosines, found), mine_means, other_means in (
+        (forward, forward_means, backward_means),
+        (backward, backward_means, forward_means),
+    ):
+        means = (mine_means[:, None] + other_means[found]) / 2
+        margins = np.where(means > 0, cosines / np.where(means > 0, means, 1), -np.inf)
+        best = margins.argmax(axis=1)
+        each = np.arange(len(found))
+        proposals.append((each, found[each, best], margins[each, best]))
+    (from_source, to_target, first), (from_target, to_source, second) = proposals
+    pairs = np.stack([np.append(from_source, to_source), np.append(to_target, from_target)], axis=1)
+    scores = np.append(first, second)
+    taken: tuple[set[int], set[int]] = (set(), set())
+    kept = []
+    for place in np.argsort(-scores, kind="stable").tolist():
+        source, target = pairs[place].tolist()
+        if np.isfinite(scores[place]) and source not in taken[0] and target not in taken[1]:
+            taken[0].add(source)
+            taken[1].add(target)
+            kept.append(place)
+    return Mined(pairs[kept, 0], pairs[kept, 1], scores[kept])
+
+
+def nearest_both_ways(
+    sources: np.ndarray, targets: np.ndarray, neighbours: int, block_size: int, device: Any = "cpu"
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return cosines and places of each side's nearest on the other, from one pass over all pairs.
+
+    (float64 [n, k], int64 [n, k]) of the sources, (… [m, k]) of the targets, best first; k is
+    `neighbours`, or the other side's size where that is less. At most `block_size` x `block_size`
+    similarities, in single precision, are in memory at once.
+    """
+    import torch
+
+    def unit(vectors: np.ndarray) -> torch.Tensor:
+        block = torch.from_numpy(np.array(vectors, dtype=np.float32)).to(device)
+        return torch.nn.functional.normalize(block, dim=1)
+
+    def keep(best: list[torch.Tensor], rows: slice, similarity: torch.Tensor, start: int) -> None:
+        values, places = similarity.topk(min(best[0].shape[1], similarity.shape[1]), dim=1)
+        values = torch.cat([best[0][rows], values], dim=1)
+        places = torch.cat([best[1][rows], places + start], dim=1)
+        values, order = values.topk(best[0].shape[1], dim=1)
+        best[0][rows], best[1][rows] = values, places.gather(1, order)
+
+    sizes = len(sources), len(targets)
+    both = []
+    for size, other in (sizes, sizes[::-1]):
+        shape = (size, min(neighbours, other))
+        values = torch.full(shape, -torch.inf, device=device)
+        both.append([values, torch.zeros(shape, dtype=torch.long, device=device)])
+    for first in range(0, sizes[0], block_size):
+        rows = slice(first, first + block_size)
+        block = unit(sources[rows])
+        for start in range(0, sizes[1], block_size):
+            columns = slice(start, start + block_size)
+            similarity = block @ unit(targets[columns]).T
+            keep(both[0], rows, similarity, start)
+            keep(both[1], columns, similarity.T, first)
+    forward, backward = ((v.double().cpu().numpy(), p.cpu().numpy()) for v, p in both)
+    return forward, backward
+
+
+def distinct(sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place of each different sentence's first occurrence, and whether it has others."""
+    first: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for place, sentence in enumerate(sentences):
+        text = sentence.strip()
+        first.setdefault(text, place)
+        counts[text] = counts.get(text, 0) + 1
+    return np.array(list(first.values())), np.array(list(counts.values())) > 1
+
+
+def in_files(mined: Mined, sources: tuple[Any, Any], targets: tuple[Any, Any]) -> Mined:
+    """Turn pairs of distinct sentences into places in the files (`distinct` of either side).
+
+    A sentence that stands several times has no id of its own: its pairs go, as in XTREME's script.
+    """
+    unique = ~sources[1][mined.sources] & ~targets[1][mined.targets]
+    return Mined(
+        sources[0][mined.sources[unique]],
+        targets[0][mined.targets[unique]],
+        mined.scores[unique],
+    )
+
+
+def tune(mined: Mined, gold: Sequence[tuple[int, int]]) -> float:
+    """Return the threshold that is best on a development split's gold pairs."""
+    wanted = set(gold)
+    pairs = zip(mined.sources.tolist(), mined.targets.tolist(), strict=True)
+    right = np.array([pair in wanted for pair in pairs], dtype=bool)
+    return best_threshold(mined.scores, right, len(wanted))[0]
+
+
+def best_threshold(scores: np.ndarray, right: np.ndarray, gold: int) -> tuple[float, float]:
+    """Return the threshold of the best F1, and that F1.
+
+    `scores`: [pairs]; `right`: bool [pairs]; `gold`: how many right pairs there are in all. The
+    threshold lies halfway to the next lower score, as in XTREME's script; it is 0 where no pair is
+    right. Pairs of one score stay together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    f1 = 2 * np.cumsum(right[order]) / (np.arange(1, len(ranked) + 1) + gold)
+    f1 = np.where(np.append(np.diff(ranked) < 0, True), f1, 0) if len(ranked) else f1
+    if not f1.any():
+        return 0.0, 0.0
+    best = int(f1.argmax())
+    below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
+    return float((ranked[best] + below) / 2), float(f1[best])
+
+
+def score_mining(
+    mined: Mined, gold: Sequence[tuple[int, int]], threshold: float | None = None
+) -> Scores:
+    """Score mined pairs: `f1`, `precision` and `recall` of those from `threshold` on.
+
+    Without a threshold from a development split, it is cross-fitted: the source sentences of even
+    and of odd place are two halves, each is cut at the threshold that is best on the other, and the
+    pairs of both are scored together; the names are then `f1_cross_fitted` and so on.
+    `f1_best_threshold` is tuned on the scored pairs themselves, as jiant's is, and flatters.
+    `per_example`: 1 for each gold pair found, else 0.
+    Raises InputError where there is no gold pair.
+    """
+    if not len(gold):
+        raise InputError("gold pairs: none to find, expected at least one")
+    wanted = set(gold)
+    pairs = list(zip(mined.sources.tolist(), mined.targets.tolist(), strict=True))
+    right = np.array([pair in wanted for pair in pairs], dtype=bool)
+    if threshold is None:
+        suffix, kept = "_cross_fitted", np.zeros(len(pairs), dtype=bool)
+        for fold in (0, 1):
+            other = mined.sources % 2 != fold
+            number = sum(source % 2 != fold for source, _ in wanted)
+            cut, _ = best_threshold(mined.scores[other], right[other], number)
+            kept |= ~other & (mined.scores >= cut)
+    else:
+        suffix, kept = "", mined.scores >= threshold
+    found, said = int((right & kept).sum()), int(kept.sum())
+    values = {
+        "f1": 2 * found / (said + len(wanted)),
+        "precision": found / said if said else 0.0,
+        "recall": found / len(wanted),
+    }
+    values = {name + suffix: value for name, value in values.items()}
+    values["f1_best_threshold"] = best_threshold(mined.scores, right, len(wanted))[1]
+    mined_pairs = {pair for pair, stays in zip(pairs, kept, strict=True) if stays}
+    return Scores(values, np.array([float(pair in mined_pairs) for pair in gold]))
+
+
+def _check(queries: np.ndarray, candidates: np.ndarray) -> None:
+    if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
+        raise InputError(
+            f"queries are {queries.shape}, candidates {candidates.shape}: expected [n, d], [m, d]"
+        )
+    if len(candidates) == 0:
+        raise InputError("candidates: none to choose from, expected at least one")
+    for name, vectors in (("queries", queries), ("candidates", candidates)):
+        for start in range(0, len(vectors), 4096):
+            finite = np.isfinite(vectors[start : start + 4096]).all(axis=1)
+            if not finite.all():
+                raise InputError(f"{name}: vector {start + np.argmin(finite)} is not finite")
 
 
 def _unit_vectors(vectors: np.ndarray) -> np.ndarray:

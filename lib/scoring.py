@@ -5,17 +5,14 @@ Every function returns `Scores`. Where a benchmark's rules surprise, the docstri
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Sequence, Sized
+from collections.abc import Hashable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from lib import tasks
 from lib.errors import InputError
 
 
@@ -48,9 +45,9 @@ def score_tagging(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     """
     from seqeval.metrics import f1_score
 
-    _check_same_length(gold, predicted, "sentences")
+    check_same_length(gold, predicted, "sentences")
     for index, (gold_tags, predicted_tags) in enumerate(zip(gold, predicted, strict=True)):
-        _check_same_length(gold_tags, predicted_tags, f"tags in sentence {index}")
+        check_same_length(gold_tags, predicted_tags, f"tags in sentence {index}")
     right = [
         np.array([a == b for a, b in zip(gold_tags, predicted_tags, strict=True)])
         for gold_tags, predicted_tags in zip(gold, predicted, strict=True)
@@ -81,13 +78,13 @@ def score_parsing(
     Raises InputError where lengths differ or a head is not a whole number from 0 to the length.
     """
     for sentences in (gold_relations, predicted_heads, predicted_relations):
-        _check_same_length(gold_heads, sentences, "sentences")
+        check_same_length(gold_heads, sentences, "sentences")
     right_heads, right_arcs = [], []
     for index, (heads, relations, other_heads, other_relations) in enumerate(
         zip(gold_heads, gold_relations, predicted_heads, predicted_relations, strict=True)
     ):
         for words in (relations, other_heads, other_relations):
-            _check_same_length(heads, words, f"words in sentence {index}")
+            check_same_length(heads, words, f"words in sentence {index}")
         same_head = _as_heads(heads, index) == _as_heads(other_heads, index)
         pairs = zip(relations, other_relations, strict=True)
         same_relation = np.array([without_subtype(a) == without_subtype(b) for a, b in pairs])
@@ -114,7 +111,7 @@ def score_classification(gold: Sequence[Hashable], predicted: Sequence[Hashable]
     Raises InputError where lengths differ or gold holds one value only: test sets published
     without their labels look like that, and score chance.
     """
-    _check_same_length(gold, predicted, "labels")
+    check_same_length(gold, predicted, "labels")
     if len(set(gold)) == 1:
         raise InputError(f"every gold label is {gold[0]!r}: expected a labelled split")
     right = np.array([float(a == b) for a, b in zip(gold, predicted, strict=True)])
@@ -135,7 +132,7 @@ def score_regression(gold: Sequence[float], predicted: Sequence[float]) -> Score
     """
     from scipy.stats import pearsonr, spearmanr
 
-    _check_same_length(gold, predicted, "values")
+    check_same_length(gold, predicted, "values")
     gold_values = np.asarray(gold, dtype=np.float64)
     predicted_values = np.asarray(predicted, dtype=np.float64)
     for name, values in (("gold", gold_values), ("predicted", predicted_values)):
@@ -150,98 +147,40 @@ def score_regression(gold: Sequence[float], predicted: Sequence[float]) -> Score
     return Scores(correlations, (gold_values - predicted_values) ** 2)
 
 
-def score_answers(
-    gold: Sequence[Sequence[str]],
-    predicted: Sequence[str],
-    language: str,
-    *,
-    rules: Literal["squad", "mlqa"],
-) -> Scores:
-    """Score answer strings: `exact_match`, token `f1`, and `score`, their mean, as XTREME ranks by.
-
-    `gold` holds the right answers of each question; the best match counts, for each metric apart.
-    Answers are compared after normalisation:
-
-    - `squad` (SQuAD v1.1's script; XTREME's for XQuAD and TyDiQA): lower case, ASCII punctuation
-      and English articles removed, whitespace tokens, whatever the language. Two answers that
-      normalise to nothing match exactly and have f1 0, as in that script.
-    - `mlqa` (MLQA's script; XTREME's for MLQA): Unicode punctuation removed, articles of en, es,
-      vi, de and ar, none in hi; in zh every ideograph is a token. The Arabic rule cuts the letters
-      of the article wherever they stand, as the script does. MLQA stops at these seven languages.
-      Ours: the others have no articles removed, and th and ja, which write no spaces, have one
-      token per character of their scripts.
-
-    `language`: ISO 639-1 code, read by `mlqa` only. `per_example`: f1 of each answer.
-    Raises InputError where lengths differ, a question has no answer, or `rules` is neither.
-    """
-    if rules not in ("squad", "mlqa"):
-        raise InputError(f"rules is {rules!r}: expected 'squad' or 'mlqa'")
-    _check_same_length(gold, predicted, "answers")
-    exact, f1 = np.zeros(len(gold)), np.zeros(len(gold))
-    for index, (answers, answer) in enumerate(zip(gold, predicted, strict=True)):
-        if isinstance(answers, str) or not answers:
-            raise InputError(f"gold answers {index} are {answers!r}: expected a list of strings")
-        tokens = _answer_tokens(answer, language, rules)
-        for gold_answer in answers:
-            gold_tokens = _answer_tokens(gold_answer, language, rules)
-            exact[index] = max(exact[index], float(tokens == gold_tokens))
-            f1[index] = max(f1[index], _token_f1(gold_tokens, tokens))
-    return Scores(
-        {
-            "exact_match": float(exact.mean()),
-            "f1": float(f1.mean()),
-            "score": float((exact.mean() + f1.mean()) / 2),
-        },
-        f1,
-    )
-
-
 def score_retrieval(gold: Sequence[int], predicted: Sequence[int]) -> Scores:
     """Score retrieved indices: `accuracy`. `per_example`: 1 where right, else 0.
 
     Raises InputError where lengths differ.
     """
-    _check_same_length(gold, predicted, "queries")
+    check_same_length(gold, predicted, "queries")
     right = (np.asarray(gold) == np.asarray(predicted)).astype(np.float64)
     return Scores({"accuracy": float(right.mean())}, right)
 
 
-_ARTICLES = {
-    "en": "a an the",
-    "es": "un una unos unas el la los las",
-    "vi": "của là cái chiếc những",
-    "de": "ein eine einen einem eines einer der die das den dem des",
-}
-_ARTICLE = {
-    "ar": "ال",
-    **{language: rf"\b(?:{words.replace(' ', '|')})\b" for language, words in _ARTICLES.items()},
-}
-# zh is MLQA's own range; ja (kana, ideographs with 々 and 〇) and th are ours.
-_SINGLE_CHARACTER = {
-    "zh": "[\u4e00-\u9fa5]",
-    "ja": "[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]",
-    "th": "[\u0e00-\u0e7f]",
-}
+def xtreme_task_score(task: str, by_language: Mapping[str, float]) -> float:
+    """Average a target's score over its languages as XTREME does: unweighted, English included.
+
+    `by_language`: the metric that the task reports (`lib.tasks`), for question answering the mean
+    of F1 and exact match; languages that are not XTREME's are left out (google-research/xtreme,
+    evaluate.py). Raises InputError where one is missing: the mean of others is another number.
+    """
+    expected = tasks.get(task).languages
+    absent = [code for code in expected if code not in by_language]
+    if absent:
+        raise InputError(f"{task}: no score for {', '.join(absent)}: XTREME averages over all of "
+                         f"{', '.join(expected)}")  # fmt: skip
+    return float(np.mean([by_language[code] for code in expected]))
 
 
-def _answer_tokens(answer: str, language: str, rules: str) -> list[str]:
-    language = "en" if rules == "squad" else language
-    text = "".join(
-        character
-        for character in answer.lower()
-        if character not in string.punctuation
-        and (rules == "squad" or not unicodedata.category(character).startswith("P"))
-    )
-    if language in _ARTICLE:
-        text = re.sub(_ARTICLE[language], " ", text)
-    if language in _SINGLE_CHARACTER:
-        text = re.sub(_SINGLE_CHARACTER[language], r" \g<0> ", text)
-    return text.split()
+def xtreme_score(task_scores: Mapping[str, float]) -> float:
+    """Return XTREME's overall score: the unweighted mean of its nine task scores.
 
-
-def _token_f1(gold: list[str], predicted: list[str]) -> float:
-    shared = (Counter(gold) & Counter(predicted)).total()
-    return 2 * shared / (len(gold) + len(predicted)) if shared else 0.0
+    Raises InputError where a task is missing or is none of the nine.
+    """
+    if set(task_scores) != set(tasks.TARGETS):
+        raise InputError(f"task scores of {', '.join(task_scores) or 'nothing'}: expected "
+                         f"{', '.join(tasks.TARGETS)}")  # fmt: skip
+    return float(np.mean(list(task_scores.values())))
 
 
 def _as_heads(heads: Sequence[int], sentence: int) -> np.ndarray:
@@ -254,7 +193,8 @@ def _as_heads(heads: Sequence[int], sentence: int) -> np.ndarray:
     return array
 
 
-def _check_same_length(gold: Sized, predicted: Sized, what: str) -> None:
+def check_same_length(gold: Sized, predicted: Sized, what: str) -> None:
+    """Raise InputError where the two sides differ in length, or are empty."""
     if len(gold) != len(predicted):
         raise InputError(f"{what}: {len(gold)} gold, {len(predicted)} predicted: expected as many")
     if len(gold) == 0:

@@ -1,6 +1,7 @@
 """Phase 3: fine-tune on the source language, evaluate zero-shot in every other."""
 
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from lib import corpora, intermediate, pretraining, tasks
 from lib.errors import InputError
-from lib.profile import Profile, Target
+from lib.profile import Profile, Target, data_root
 from lib.results import Cell, Run, finish, finish_together, read
 from lib.tasks import Task
 
@@ -77,7 +78,9 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
         sets, absent = _evaluation(settings, task, budget, wanted["languages"])
-        if task.kind == "retrieval":
+        if task.evaluation and "gold" in task.evaluation.columns:
+            found = _mine(settings, here, task, budget, model, tokenizer, sets)
+        elif task.kind == "retrieval":
             baseline = not how.task and not how.random_encoder
             found = _retrieve(task, budget, model, tokenizer, sets, baseline)
         else:
@@ -174,6 +177,7 @@ def _fine_tune(
             length=budget.max_sequence_length,
             batch_tokens=4 * budget.batch_tokens,
             pair=budget.pair,
+            language=code,
         )
         rows += [
             _row(code, metric, value, scores.n, which, None, metric == task.reported)
@@ -237,6 +241,68 @@ def _retrieve(
         value = scores.values[task.reported]
         rows.append(_row(code, "character_ngram_accuracy", value, len(pairs), split, None, False))
     return rows, predictions, {"pooling": budget.pooling}
+
+
+def _mine(
+    settings: Profile,
+    here: Cell,
+    task: Task,
+    budget: Target,
+    model: Any,
+    tokenizer: Any,
+    sets: dict[str, list[corpora.Example]],
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
+    """Mine pairs by their margin, from every layer, without training.
+
+    The threshold is tuned on the development split; it is cross-fitted where that is missing or is
+    itself evaluated, and the metric's name says so.
+    """
+    from lib import evaluation, retrieval, training
+
+    def mined(example: corpora.Example) -> Iterator[retrieval.Mined]:
+        """Yield what each layer finds; each side is encoded once."""
+        sides = [retrieval.distinct(example[side]) for side in ("sources", "targets")]
+        files = [here.work / f"{side}.npy" for side in ("sources", "targets")]
+        vectors = [
+            evaluation.embed(
+                model, [example[side][i] for i in places], tokenizer, file=file,
+                batch_tokens=4 * budget.batch_tokens, pooling=budget.pooling,
+            )
+            for side, (places, _), file in zip(("sources", "targets"), sides, files, strict=True)
+        ]  # fmt: skip
+        for layer in range(len(vectors[0])):
+            found = retrieval.mine(vectors[0][layer], vectors[1][layer], device=training.device())
+            yield retrieval.in_files(found, *sides)
+        for file in files:
+            file.unlink()
+
+    chosen = reported_layer(model.config.num_hidden_layers)
+    split = corpora.evaluation_source(task, budget.split).split
+    tuned_on = None if split == "validation" or data_root(settings) is None else task.validation
+    rows: list[dict[str, Any]] = []
+    predictions = []
+    thresholds: dict[str, list[float]] = {}
+    for code, (example,) in sets.items():
+        tuning = corpora.load(settings, tuned_on, code, required=False) if tuned_on else []
+        if tuning:
+            gold = _gold(tuning[0])
+            thresholds[code] = [retrieval.tune(found, gold) for found in mined(tuning[0])]
+        for layer, found in enumerate(mined(example)):
+            cut = thresholds[code][layer] if tuning else None
+            scores = retrieval.score_mining(found, _gold(example), cut)
+            reported = task.reported + ("" if tuning else "_cross_fitted")
+            for metric, value in scores.values.items():
+                shown = layer == chosen and metric == reported
+                rows.append(_row(code, metric, value, scores.n, split, layer, shown))
+            if layer == chosen:
+                pairs = [{"id": f"{first}-{second}"} for first, second in example["gold"]]
+                predictions.append(_per_example(code, pairs, scores.per_example))
+    return rows, predictions, {"pooling": budget.pooling, "thresholds": thresholds}
+
+
+def _gold(example: corpora.Example) -> list[tuple[int, int]]:
+    """Return gold pairs as 0-based places in the two sides."""
+    return [(first - 1, second - 1) for first, second in example["gold"]]
 
 
 def _row(

@@ -79,6 +79,85 @@ def test_a_mixture_that_only_ids_tell_apart_is_filtered_by_prefix(
     assert [(e["answers"], e["starts"]) for e in found] == [(["b"], [2])] * 2
 
 
+def test_tydiqa_gives_each_language_its_own_questions(real: Profile, write: Write) -> None:
+    answer = {"text": ["b"], "answer_start": [2]}
+    ids = ["korean-1-0", "telugu-1-0", "korean-2-1", "english-3-0"]
+    rows = {"id": ids, "context": ["a b"] * 4, "question": ids, "answers": [answer] * 4}
+    write(XTREME, "tydiqa", "validation", rows)
+    found = {
+        code: [e["question"] for e in corpora.load(real, evaluation("tydiqa"), code)]
+        for code in ("ko", "te", "en")
+    }
+    assert found == {"ko": [ids[0], ids[2]], "te": [ids[1]], "en": [ids[3]]}
+    assert corpora.load(real, evaluation("tydiqa"), "fi", required=False) == []
+
+
+def bucc_files(folder: Path, name: str = "dev", **changed: str) -> None:
+    """Write a Chinese-English split of three and four sentences as the shared task does."""
+    sides = {
+        "zh": "zh-01\t一\u2028二\nzh-02\t三\nzh-03\t四\n",
+        "en": "en-7\tone\nen-8\tfour\nen-9\tnine\nen-10\tten\n",
+        "gold": "zh-03\ten-8\nzh-01\ten-7\n",
+    }
+    folder.mkdir(exist_ok=True)
+    for part, text in (sides | changed).items():
+        (folder / f"zh-en.{name}.{part}").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["dev", "sample"])
+def test_the_shared_tasks_files_read_like_mtebs_rows(
+    real: Profile, write: Write, tmp_path: Path, name: str
+) -> None:
+    bucc_files(tmp_path / "bucc2018", name)
+    row = tasks.get("bucc")
+    source = corpora.evaluation_source(row, "validation")
+    with corpora.recording() as record:
+        (found,) = corpora.load(real, source, "zh")
+    assert found["sources"] == ["一\u2028二", "三", "四"]
+    assert found["targets"] == ["one", "four", "nine", "ten"]
+    assert found["gold"] == [[3, 2], [1, 1]]
+    assert list(record) == ["bucc2018/zh-en"]
+    # mteb/BUCC: one row a pair of languages.
+    rows = {"sentence1": [["x", "y"]], "sentence2": [["u", "v"]], "gold": [[[2, 1]]]}
+    write("mteb/BUCC", "zh-en", "test", rows)
+    (test,) = corpora.load(real, corpora.evaluation_source(row, ""), "zh")
+    assert test == {"id": "0", "sources": ["x", "y"], "targets": ["u", "v"], "gold": [[2, 1]]}
+
+
+def test_a_changed_file_of_the_shared_task_has_another_hash(real: Profile, tmp_path: Path) -> None:
+    hashes = []
+    for text in ("en-7\tone\nen-8\tfour\n", "en-7\tone\nen-8\tfive\n"):
+        bucc_files(tmp_path / "bucc2018", en=text)
+        hashes.append(corpora.fingerprint(tmp_path, "bucc2018", "zh-en"))
+    assert hashes[0] != hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"zh": "zh-01\t一\nzh-02 二\n"}, r"zh-en\.dev\.zh:2.*expected an id, a tab"),
+        ({"en": "en-7\tone\nen-8\t \n"}, r"zh-en\.dev\.en:2"),
+        ({"en": "en-7\tone\nen-7\ttwo\n"}, r"zh-en\.dev\.en: 1 ids come twice"),
+        ({"gold": "zh-03\ten-8\nzh-01\ten-77\n"}, r"zh-en\.dev\.gold:2.*en-77"),
+    ],
+)
+def test_a_line_of_the_shared_task_that_cannot_be_is_named(
+    real: Profile, tmp_path: Path, changed: dict[str, str], named: str
+) -> None:
+    bucc_files(tmp_path / "bucc2018", **changed)
+    with pytest.raises(InputError, match=named):
+        corpora.load(real, corpora.evaluation_source(tasks.get("bucc"), "validation"), "zh")
+
+
+def test_a_side_that_is_missing_is_no_split(real: Profile, tmp_path: Path) -> None:
+    bucc_files(tmp_path / "bucc2018")
+    (tmp_path / "bucc2018" / "zh-en.dev.gold").unlink()
+    source = corpora.evaluation_source(tasks.get("bucc"), "validation")
+    assert corpora.load(real, source, "zh", required=False) == []
+    with pytest.raises(InputError, match="'zh-en'"):
+        corpora.load(real, source, "zh")
+
+
 @pytest.mark.parametrize("nothing", ["None", "_", "", None])
 def test_multiword_tokens_and_empty_nodes_are_no_words(
     real: Profile, write: Write, nothing: str | None
@@ -336,3 +415,51 @@ def test_retrieval_has_a_thousand_pairs_or_what_there_is(settings: Profile) -> N
     sizes = {code: len(corpora.load(settings, evaluation("tatoeba"), code))
              for code in ("de", "jv", "sw", "kk")}  # fmt: skip
     assert sizes == {"de": 1_000, "jv": 205, "sw": 390, "kk": 575}
+
+
+# Languages and questions of the mirror's files, counted with pandas.
+QUESTIONS = {
+    "mlqa": {"ar": 517, "de": 512, "en": 1_148, "es": 500, "hi": 507, "zh": 504},
+    "tydiqa": {"ar": 921, "bn": 113, "en": 440, "fi": 782, "id": 565, "ko": 276, "ru": 812,
+               "sw": 499, "te": 669},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_question_of_every_language_is_there_with_its_answer(
+    settings: Profile, name: str
+) -> None:
+    row = tasks.get(name)
+    source = corpora.evaluation_source(row, "validation")
+    found = {code: corpora.load(settings, source, code, required=False) for code in row.languages}
+    assert {code: len(examples) for code, examples in found.items() if examples} == QUESTIONS[name]
+    for code, examples in found.items():
+        assert len({e["identifier"] for e in examples}) == len(examples), code
+        for e in examples:
+            assert e["answers"]
+            for answer, start in zip(e["answers"], e["starts"], strict=True):
+                assert e["context"][start : start + len(answer)] == answer, e["identifier"]
+
+
+def test_no_question_of_the_mixture_is_lost(settings: Profile, mirror: Path) -> None:
+    (file,) = (mirror / XTREME / "tydiqa").glob("validation-*")
+    assert parquet.read_table(file).num_rows == sum(QUESTIONS["tydiqa"].values())
+
+
+def test_the_mined_sides_are_whole_and_hold_their_gold_pairs(
+    settings: Profile, mirror: Path
+) -> None:
+    source = corpora.evaluation_source(tasks.get("bucc"), "validation")
+    (found,) = corpora.load(settings, source, "zh")
+    sizes = {part: len(found[part]) for part in ("sources", "targets", "gold")}
+    lines = {
+        part: (mirror / "bucc2018" / f"zh-en.dev.{name}").read_bytes().count(b"\n")
+        for part, name in (("sources", "zh"), ("targets", "en"), ("gold", "gold"))
+    }
+    assert sizes == lines == {"sources": 8_624, "targets": 13_589, "gold": 257}
+    # Ids are numbered from 1 in the order of the lines.
+    text = (mirror / "bucc2018" / "zh-en.dev.gold").read_text(encoding="utf-8")
+    ids = [[int(part[3:]) for part in line.split("\t")] for line in text.splitlines()]
+    assert found["gold"] == ids
+    assert [code for code in ("de", "fr", "ru")
+            if corpora.load(settings, source, code, required=False)] == []  # fmt: skip

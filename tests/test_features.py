@@ -1,5 +1,6 @@
 """Features lose no word and no answer, and say what the labels say."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import corpora, encoder, evaluation, features, heads, profile, tasks
+from lib import corpora, encoder, evaluation, features, heads, parsers, profile, tasks
 from lib.errors import InputError
 from lib.intermediate import permute_tree
 
@@ -176,7 +177,7 @@ def test_trees_come_back_as_they_went_in(letters: Any) -> None:
         tree(["a", "bc", "\u200b"], [2, 0, 2], ["det", "root", "punct"]),
         tree(["abc"], [0], ["root"]),
     ]
-    scores, trees = evaluate(Oracle(heads.Parser), PARSING, examples, letters, 12)
+    scores, trees = evaluate(Oracle(parsers.BiaffineParser), PARSING, examples, letters, 12)
     assert trees == [(example["heads"], example["relations"]) for example in examples]
     assert scores.values["las"] == scores.values["uas"] == pytest.approx(1.0)
 
@@ -184,7 +185,7 @@ def test_trees_come_back_as_they_went_in(letters: Any) -> None:
 def test_a_tree_in_pieces_is_one_tree_again(letters: Any) -> None:
     # Pieces 1-2 and 3-4, each with a root of its own: that of the second hangs on the first's.
     example = tree(["abc", "def", "ghi", "jkl"], [0, 1, 4, 1], ["root", "obj", "det", "conj"])
-    _, trees = evaluate(Oracle(heads.Parser), PARSING, [example], letters, 8)
+    _, trees = evaluate(Oracle(parsers.BiaffineParser), PARSING, [example], letters, 8)
     assert trees == [([0, 1, 4, 1], ["root", "obj", "det", "conj"])]
 
 
@@ -347,6 +348,39 @@ def test_answers_are_read_from_the_right_window(letters: Any) -> None:
     scores, answers = evaluate(Oracle(heads.SpanFinder), XQUAD, examples, letters, 48)
     assert answers == ANSWERS
     assert scores.values["exact_match"] == pytest.approx(1.0)
+
+
+def test_a_question_without_an_answer_gets_none_and_others_keep_theirs(letters: Any) -> None:
+    # Several windows each: most of an answered question's hold no answer, and say so.
+    answerable = question(LONG, "gu ugx")
+    nothing = answerable | {"answers": [], "starts": []}
+    row = dataclasses.replace(XQUAD, answer_rules="squad_v2")
+    examples = [answerable, nothing]
+    scores, answers = evaluate(Oracle(heads.SpanFinder), row, examples, letters, 48)
+    assert answers == ["gu ugx", ""]
+    assert scores.values["f1"] == scores.values["best_exact_match"] == 1.0
+    with pytest.raises(InputError, match="gold answers 1"):
+        evaluate(Oracle(heads.SpanFinder), XQUAD, examples, letters, 48)
+
+
+class OneWordEarly(Oracle):
+    """Begin the answer three tokens too early."""
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return super().forward(**batch | {"labels": batch["labels"] - torch.tensor([3, 0])})
+
+
+def test_mlqa_forgives_an_article_of_the_examples_language(letters: Any) -> None:
+    example = question("das ist die katze", "katze", 12)
+    found = {}
+    for name, language in (("mlqa", "de"), ("mlqa", "es"), ("xquad", "de")):
+        scores, answers = evaluation.evaluate(
+            OneWordEarly(heads.SpanFinder), tasks.get(name), [example], letters, length=48,
+            batch_tokens=48, language=language,
+        )  # fmt: skip
+        assert answers == ["die katze"]
+        found[name, language] = scores.values["exact_match"]
+    assert found == {("mlqa", "de"): 1.0, ("mlqa", "es"): 0.0, ("xquad", "de"): 0.0}
 
 
 def test_the_second_of_two_equal_words_is_found_by_its_offset(letters: Any) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lib import batches, heads, tasks
+from lib import batches, heads, parsers, tasks
 from lib.batches import Feature
 
-ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "classification": "xnli",
+ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "deep_parsing": "ud_parsing",
+        "classification": "xnli",
         "regression": "stsb", "bi": "stsb", "bi_classification": "xnli",
         "multiple_choice": "hellaswag", "span": "xquad"}  # fmt: skip
 KINDS = list(ROWS)
@@ -21,7 +22,8 @@ VOCABULARY, PAD = 31, 1
 def made(kind: str, encoder: Any) -> heads.Head:
     torch.manual_seed(0)
     pair = "bi" if kind.startswith("bi") else "cross"
-    return heads.make(tasks.get(ROWS[kind]), encoder, pair)
+    parser = "deep_biaffine" if kind == "deep_parsing" else "biaffine"
+    return heads.make(tasks.get(ROWS[kind]), encoder, pair, parser=parser)
 
 
 def feature(kind: str, words: int, seed: int) -> Feature:
@@ -30,7 +32,7 @@ def feature(kind: str, words: int, seed: int) -> Feature:
     sizes = rng.integers(1, 3, words).tolist()
     ids = [0, *rng.integers(4, VOCABULARY - 1, sum(sizes)).tolist(), 2]
     found: Feature = {"example": 0, "first": 0, "input_ids": [ids], "sizes": sizes}
-    if kind in ("tagging", "parsing"):
+    if kind in ("tagging", "parsing", "deep_parsing"):
         found["starts"] = (1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])).tolist()
         found["labels"] = rng.integers(0, 17, words).tolist()
         found["heads"] = [0, *range(1, words)]
@@ -96,8 +98,9 @@ def test_a_longer_neighbour_changes_no_prediction(kind: str, small_encoder: Any)
         torch.testing.assert_close(together["loss"], alone["loss"], atol=1e-5, rtol=1e-5)
 
 
-def test_no_arc_points_to_padding_or_to_the_word_itself(small_encoder: Any) -> None:
-    head = made("parsing", small_encoder())
+@pytest.mark.parametrize("kind", ["parsing", "deep_parsing"])
+def test_no_arc_points_to_padding_or_to_the_word_itself(kind: str, small_encoder: Any) -> None:
+    head = made(kind, small_encoder())
     words = [1, 2, 5, 12]
     batch = head.collate([feature("parsing", n, n) for n in words], PAD)
     for seed in range(20):
@@ -143,7 +146,7 @@ def cross_entropy(scores: dict[int, float], gold: int) -> float:
 def test_the_parser_loss_is_that_of_the_formula_by_hand() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(10, 4))
-    head = heads.Parser(Table(rows)).double()
+    head = parsers.BiaffineParser(Table(rows)).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     rows = head.encoder.rows.detach().numpy()

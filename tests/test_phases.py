@@ -2,15 +2,30 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.torch import load_file
 
-from lib import corpora, intermediate, paths, pretraining, results, tasks, transfer
+from lib import (
+    corpora,
+    encoder,
+    evaluation,
+    intermediate,
+    paths,
+    pretraining,
+    profile,
+    results,
+    tasks,
+    transfer,
+)  # fmt: skip
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -207,6 +222,102 @@ def test_the_tidy_table_is_all_of_them(everything: list[results.Run], micro: Pro
     assert not table.duplicated(key).any()
 
 
+# Mining
+
+
+@pytest.fixture
+def mining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_encoder: Any, letters: Any
+) -> Profile:
+    """Return a profile of BUCC alone, over a folder of its own: eight of twelve have partners."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcdefghij"), 6)) for _ in range(40)]
+    for name, shift in (("dev", 0), ("test", 20)):
+        zh = words[shift : shift + 12]
+        en = words[shift : shift + 8][::-1] + words[shift + 12 : shift + 19]
+        gold = [[i + 1, 8 - i] for i in range(8)]
+        if name == "dev":
+            (tmp_path / "bucc2018").mkdir()
+            parts = {
+                "zh": "".join(f"zh-{i}\t{text}\n" for i, text in enumerate(zh, 1)),
+                "en": "".join(f"en-{i}\t{text}\n" for i, text in enumerate(en, 1)),
+                "gold": "".join(f"zh-{i}\ten-{j}\n" for i, j in gold),
+            }
+            for part, text in parts.items():
+                (tmp_path / "bucc2018" / f"zh-en.dev.{part}").write_text(text, encoding="utf-8")
+        else:
+            folder = tmp_path / "mteb" / "BUCC"
+            (folder / "zh-en").mkdir(parents=True)
+            rows = {"sentence1": [zh], "sentence2": [en], "gold": [gold]}
+            file = folder / "zh-en" / "test-00000-of-00001.parquet"
+            datasets.Dataset.from_dict(rows).to_parquet(file)
+            card = "---\nconfigs:\n- config_name: zh-en\n  data_files:\n  - split: test\n"
+            (folder / "README.md").write_text(f"{card}    path: zh-en/test-*\n---\n")
+    encoder.save(small_encoder(mlm=True), letters, tmp_path / "encoder")
+    content = {
+        "summary": "BUCC alone.", "languages": ["en", "zh", "de"],
+        "encoder": {"path": str(tmp_path / "encoder")}, "pretraining": {},
+        "intermediate": {"updates": 1}, "conditions": {"none": {}, "random": {
+            "random_encoder": True}},
+        "targets": {"bucc": {}}, "clean_targets": [], "seeds": {1: 1},
+    }  # fmt: skip
+    (tmp_path / "mining.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
+    return profile.load(str(tmp_path / "mining.yaml"))
+
+
+def test_mining_takes_its_threshold_from_the_development_split(mining: Profile) -> None:
+    (run,) = transfer.run(mining, "none", "bucc", 1)
+    scores = run.scores
+    assert set(scores["metric"]) == {"f1", "precision", "recall", "f1_best_threshold"}
+    assert set(scores["split"]) == {"test"} and set(scores["language"]) == {"zh"}
+    assert scores.groupby("metric")["layer"].apply(list)["f1"] == [0, 1, 2]
+    (reported,) = scores[scores["reported"]].to_dict("records")
+    assert (reported["metric"], reported["layer"], reported["n"]) == ("f1", 1, 8)
+    # Partners are equal words, so that a layer finds them all.
+    best = scores[scores["metric"] == "f1_best_threshold"].set_index("layer")["value"]
+    assert best[1] == pytest.approx(1.0)
+    assert (scores[scores["metric"] == "f1"]["value"].to_numpy() <= best.to_numpy() + 1e-12).all()
+    assert len(run.facts["thresholds"]["zh"]) == 3
+    assert set(run.facts["data"]) == {"bucc2018/zh-en", "mteb/BUCC/zh-en"}
+    assert run.facts["not_found"] == ["de"]
+    predictions = pd.read_parquet(run.cell.folder / "predictions.parquet")
+    assert predictions["id"].tolist() == [f"{i + 1}-{8 - i}" for i in range(8)]
+    recall = scores[(scores["metric"] == "recall") & (scores["layer"] == 1)]["value"].item()
+    assert predictions["value"].mean() == pytest.approx(recall)
+    assert not list(paths.results("").parent.rglob("*.npy"))
+
+
+@pytest.mark.parametrize("missing", ["the development split", "the test split"])
+def test_mining_on_the_only_labelled_split_says_cross_fitted(
+    mining: Profile, tmp_path: Path, missing: str
+) -> None:
+    if missing == "the test split":
+        shutil.rmtree(tmp_path / "mteb")
+        evaluated = mining.targets["bucc"].model_copy(update={"split": "validation"})
+        mining = mining.model_copy(update={"targets": {"bucc": evaluated}})
+    else:
+        shutil.rmtree(tmp_path / "bucc2018")
+    (run,) = transfer.run(mining, "none", "bucc", 1)
+    (reported,) = run.scores[run.scores["reported"]].to_dict("records")
+    assert reported["metric"] == "f1_cross_fitted"
+    assert reported["split"] == ("test" if missing.startswith("the dev") else "validation")
+    assert "f1" not in set(run.scores["metric"])
+    assert run.facts["thresholds"] == {}
+
+
+def test_vectors_on_disk_are_those_in_memory_in_half_precision(
+    tmp_path: Path, small_encoder: Any, letters: Any
+) -> None:
+    texts = ["abc", "hgfedcba", "jj", "aceg bdfh"]
+    model = small_encoder()
+    kept = evaluation.embed(model, texts, letters, batch_tokens=64)
+    stored = evaluation.embed(model, texts, letters, batch_tokens=64, file=tmp_path / "a" / "b.npy")
+    assert stored.dtype == np.float16 and stored.shape == kept.shape
+    np.testing.assert_allclose(stored, kept, atol=2e-3, rtol=2e-3)
+
+
 # Conditions
 
 
@@ -262,6 +373,18 @@ def test_joint_mlm_takes_its_share_of_the_updates(udpos: results.Run, micro: Pro
     assert sorted(run.facts["updates_of"].items()) == [("mlm", 1), ("stsb", 2)]
     assert run.facts["tokens"] == sum(run.facts["tokens_of"].values())
     assert "lm_head.bias" in load_file(run.cell.folder / "encoder" / "model.safetensors")
+
+
+def test_a_condition_says_which_parser_it_trained(udpos: results.Run, micro: Profile) -> None:
+    deep = micro.conditions["ud_parsing"].model_copy(update={"parser": "deep_biaffine"})
+    changed = micro.model_copy(update={"conditions": micro.conditions | {"ud_parsing-deep": deep}})
+    (run,) = transfer.run(changed, "ud_parsing-deep", "udpos", 1)
+    earlier = Cell(micro.name, "intermediate", 1, "ud_parsing-deep")
+    heads = [json.loads(cell.run_file.read_text()).get("head") for cell in (
+        Cell(micro.name, "intermediate", 1, "ud_parsing"), earlier)]  # fmt: skip
+    assert heads == ["BiaffineParser", "DeepBiaffineParser"]
+    assert run.facts["parameters"]["condition"]["parser"] == "deep_biaffine"
+    assert udpos.facts["parameters"]["condition"]["parser"] == "biaffine"
 
 
 # Bad input

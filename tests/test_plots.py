@@ -156,3 +156,13 @@ def test_no_text_of_a_figure_is_cut_off(monkeypatch):
         whole, inside = figure.get_tightbbox(), figure.get_size_inches()
         assert whole.x0 > -0.02 and whole.x1 < inside[0] + 0.02, name
         assert whole.y0 > -0.02 and whole.y1 < inside[1] + 0.02, name
+
+
+def test_layers_are_drawn_by_the_reported_metric_alone() -> None:
+    table = scores(3)
+    table = table[table["target"] == "tatoeba"]
+    scope = statistics.scope(scores(3))
+    other = table.assign(metric="recall", value=0.0, reported=False)
+    figure, drawn = plots.layers(pd.concat([table, other]), scope)
+    pd.testing.assert_frame_equal(drawn, plots.layers(table, scope)[1])
+    assert figure.axes[0].get_ylabel() == "accuracy (points)"

@@ -78,6 +78,7 @@ BAD = [
     ("conditions.stsb.task", "sts-b", "conditions.stsb.task"),
     ("conditions.stsb.task", "xnli", "conditions.stsb.task"),
     ("conditions.stsb.pair", "tri", "conditions.stsb.pair"),
+    ("conditions.ud_parsing.parser", "triaffine", "conditions.ud_parsing.parser"),
     ("conditions.mlm_on_ewt_text.text_of", "ewt", "conditions.mlm_on_ewt_text.text_of"),
     ("conditions.mlm_on_ewt_text.text_of", ..., "conditions.mlm_on_ewt_text"),
     ("conditions.ud_parsing.text_of", "stsb", "conditions.ud_parsing"),
@@ -123,7 +124,9 @@ UNSOUND = [
     ("encoder.hidden_size", 15),  # two attention heads
     ("pretraining.masking_probability", 1.5),
     ("conditions.stsb.shuffled", True),  # only trees are permuted
+    ("conditions.stsb.parser", "deep_biaffine"),
     ("conditions.stsb.random_encoder", True),  # a trained encoder thrown away
+    ("targets.bucc", {"evaluation_examples": 100}),  # sides are mined whole
     ("seeds", {}),
 ]
 

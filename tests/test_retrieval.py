@@ -1,11 +1,21 @@
-"""Compare neighbours with scikit-learn's and with hand-made vectors."""
+"""Compare neighbours, margins and thresholds with scikit-learn, brute force and hand-made cases."""
 
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from lib.errors import InputError
-from lib.retrieval import nearest_neighbours
+from lib.retrieval import (
+    Mined,
+    best_threshold,
+    distinct,
+    in_files,
+    mine,
+    nearest_both_ways,
+    nearest_neighbours,
+    score_mining,
+    tune,
+)
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 64, 2048])
@@ -55,3 +65,163 @@ def test_shapes_that_do_not_fit_are_refused():
         nearest_neighbours(np.ones((3, 2)), np.ones((3, 4)))
     with pytest.raises(InputError, match="none to choose from"):
         nearest_neighbours(np.ones((3, 2)), np.ones((0, 2)))
+
+
+# Mining
+
+
+@pytest.fixture
+def clouds() -> tuple[np.ndarray, np.ndarray]:
+    """Return two sides of 23 and 31 vectors, some of them translations of each other."""
+    random = np.random.default_rng(2)
+    sources = random.normal(size=(23, 6)) + 1
+    targets = random.normal(size=(31, 6)) + 1
+    targets[:9] = sources[5:14] + 0.1 * random.normal(size=(9, 6))
+    return sources.astype(np.float32), targets.astype(np.float32)
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 7, 100])
+def test_one_pass_finds_the_nearest_of_both_sides(clouds, block_size):
+    cosines = cosine_similarity(*clouds)
+    for found, expected in zip(
+        nearest_both_ways(*clouds, 4, block_size), (cosines, cosines.T), strict=True
+    ):
+        order = np.argsort(-expected, axis=1)[:, :4]
+        assert found[1].tolist() == order.tolist()
+        np.testing.assert_allclose(found[0], np.take_along_axis(expected, order, 1), atol=1e-6)
+
+
+def mined_naively(sources: np.ndarray, targets: np.ndarray, k: int) -> dict:
+    """Mine as Artetxe & Schwenk 2019 say it, pair by pair."""
+    cosines = cosine_similarity(sources, targets)
+    n, m = cosines.shape
+    of_source = [np.sort(cosines[i])[-k:].mean() for i in range(n)]
+    of_target = [np.sort(cosines[:, j])[-k:].mean() for j in range(m)]
+    proposals = {}
+    margin = {
+        (i, j): cosines[i, j] / ((of_source[i] + of_target[j]) / 2)
+        for i in range(n)
+        for j in range(m)
+    }
+    for i in range(n):
+        near = np.argsort(cosines[i])[-k:]
+        best = max(near, key=lambda j: margin[i, j])
+        proposals[i, int(best)] = margin[i, best]
+    for j in range(m):
+        near = np.argsort(cosines[:, j])[-k:]
+        best = max(near, key=lambda i: margin[i, j])
+        proposals[int(best), j] = margin[best, j]
+    kept = {}
+    for (i, j), score in sorted(proposals.items(), key=lambda item: -item[1]):
+        if all(i != a and j != b for a, b in kept):
+            kept[i, j] = score
+    return kept
+
+
+@pytest.mark.parametrize("neighbours", [1, 4, 50])
+def test_pairs_and_margins_are_those_of_a_double_loop(clouds, neighbours):
+    expected = mined_naively(*clouds, min(neighbours, 23))
+    if neighbours == 50:  # more than there are: each side's own number
+        sources, targets = clouds
+        clouds = sources, targets[:23]
+        expected = mined_naively(*clouds, 23)
+    mined = mine(*clouds, neighbours=neighbours, block_size=8)
+    found = dict(zip(zip(mined.sources, mined.targets, strict=True), mined.scores, strict=True))
+    assert found.keys() == expected.keys()
+    assert [found[pair] for pair in expected] == pytest.approx(list(expected.values()), rel=1e-5)
+    assert (np.diff(mined.scores) <= 0).all()
+
+
+def test_translations_come_before_the_rest():
+    random = np.random.default_rng(4)
+    sources, targets = random.normal(size=(40, 64)) + 0.3, random.normal(size=(60, 64)) + 0.3
+    targets[:9] = sources[5:14] + 0.1 * random.normal(size=(9, 64))
+    mined = mine(sources, targets)
+    first = set(zip(mined.sources[:9].tolist(), mined.targets[:9].tolist(), strict=True))
+    assert first == {(i + 5, i) for i in range(9)}
+
+
+def test_a_sentence_without_a_positive_neighbourhood_is_never_mined():
+    sources = np.array([[1.0, 0], [0, 0]])
+    targets = np.array([[-1.0, 0.1], [-1, -0.1]])
+    assert len(mine(sources, targets).scores) == 0
+
+
+def test_vectors_to_mine_are_checked():
+    bad = np.ones((3, 2))
+    bad[2, 1] = np.nan
+    with pytest.raises(InputError, match="candidates: vector 2"):
+        mine(np.ones((3, 2)), bad)
+
+
+def f1_at(threshold: float, scores: np.ndarray, right: np.ndarray, gold: int) -> float:
+    said = scores >= threshold
+    return 2 * (right & said).sum() / (said.sum() + gold)
+
+
+def test_no_threshold_gives_a_better_f1():
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(random.integers(1, 15))
+        scores = random.integers(0, 9, n) / 4 + 0.5
+        right = random.random(n) < 0.4
+        gold = int(right.sum() + random.integers(0, 5)) or 1
+        threshold, f1 = best_threshold(scores, right, gold)
+        tried = max(f1_at(each, scores, right, gold) for each in [*scores, 9.0])
+        assert f1 == pytest.approx(tried)
+        assert f1_at(threshold, scores, right, gold) == pytest.approx(tried)
+
+
+def test_the_threshold_lies_halfway_to_the_next_pair():
+    # Right, right, wrong, wrong: cut between 1.3 and 1.1.
+    found = best_threshold(np.array([1.1, 1.5, 0.9, 1.3]), np.array([0, 1, 0, 1], bool), 2)
+    assert found == (pytest.approx(1.2), 1.0)
+
+
+def pairs(*rows: tuple[int, int, float]) -> Mined:
+    sources, targets, scores = zip(*rows, strict=True)
+    return Mined(np.array(sources), np.array(targets), np.array(scores))
+
+
+def test_a_threshold_of_the_development_split_is_taken_as_it_is():
+    tuned = tune(pairs((0, 0, 1.6), (1, 1, 1.4), (2, 3, 1.0)), [(0, 0), (1, 1)])
+    assert tuned == pytest.approx(1.2)
+    mined = pairs((0, 0, 1.5), (1, 2, 1.3), (2, 2, 1.1))
+    scores = score_mining(mined, [(0, 0), (2, 2), (3, 3)], tuned)
+    # Said: the first two. Right: one of the three gold pairs.
+    expected = {"f1": 2 / 5, "precision": 1 / 2, "recall": 1 / 3, "f1_best_threshold": 2 * 2 / 6}
+    assert scores.values == pytest.approx(expected)
+    assert scores.per_example.tolist() == [1, 0, 0]
+
+
+def test_without_one_each_half_is_cut_where_the_other_is_best():
+    # Even sources are best cut at (1.4 + 1.0) / 2 = 1.2, odd ones at (2.0 + 1.1) / 2 = 1.55.
+    even = [(0, 0, 1.6), (2, 2, 1.4), (4, 5, 1.0)]
+    odd = [(1, 1, 2.0), (3, 4, 1.1)]
+    gold = [(0, 0), (2, 2), (1, 1)]
+    scores = score_mining(pairs(*even, *odd), gold)
+    # Even at 1.55 says the first; odd at 1.2 says (1, 1). Both right, of three.
+    assert scores.values == pytest.approx(
+        {
+            "f1_cross_fitted": 2 * 2 / 5,
+            "precision_cross_fitted": 1.0,
+            "recall_cross_fitted": 2 / 3,
+            "f1_best_threshold": 1.0,
+        }
+    )
+    assert scores.per_example.tolist() == [1, 0, 1]
+
+
+def test_mining_without_gold_pairs_is_refused():
+    with pytest.raises(InputError, match="gold pairs"):
+        score_mining(pairs((0, 0, 1.0)), [])
+
+
+def test_a_sentence_that_stands_twice_is_in_no_pair():
+    sources = distinct(["a", "b", "a ", "c"])
+    targets = distinct(["x", "y"])
+    assert sources[0].tolist() == [0, 1, 3] and sources[1].tolist() == [True, False, False]
+    found = in_files(pairs((0, 0, 2.0), (2, 1, 1.0)), sources, targets)
+    assert (found.sources.tolist(), found.targets.tolist(), found.scores.tolist()) == (
+        [3], [1], [1.0]
+    )  # fmt: skip

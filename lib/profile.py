@@ -204,7 +204,9 @@ def load(name: str) -> Profile:
         raise InputError(f"{file}: {key}: {_explain(first)}") from None
     except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"{file}: not a YAML mapping: {' '.join(str(error).split())}") from None
-    _check_names(profile, str(file))
+    from lib import checks
+
+    checks.check(profile, str(file))
     return _without_ccgbank(profile)
 
 
@@ -233,97 +235,6 @@ def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; see lib/profile.py for the keys there are"
     return f"{error['msg']}, found {error['input']!r}"
-
-
-def _check_names(profile: Profile, file: str) -> None:
-    encoder = profile.encoder
-    if encoder.hidden_size % encoder.attention_heads:
-        raise InputError(f"{file}: encoder.hidden_size: {encoder.hidden_size} is not a multiple of "
-                         f"attention_heads, {encoder.attention_heads}")  # fmt: skip
-    if 0 in profile.seeds:
-        raise InputError(f"{file}: seeds: 0 stands for all of them; expected other numbers")
-    if "all" in profile.conditions:
-        raise InputError(
-            f"{file}: conditions.all: the name stands for every condition; choose another"
-        )
-    for name, condition in profile.conditions.items():
-        _check_condition(condition, f"{file}: conditions.{name}")
-    for needed in ("none", "random"):
-        if needed not in profile.conditions:
-            raise InputError(f"{file}: conditions.{needed}: missing; it is always part of the grid")
-    for target, settings in profile.targets.items():
-        if target not in tasks.TARGETS:
-            expected = ", ".join(tasks.TARGETS)
-            raise InputError(f"{file}: targets.{target}: unknown task: expected one of {expected}")
-        if (tasks.get(target).kind == "retrieval") != (settings.updates == 0):
-            expected = "0: retrieval is not trained" if settings.updates else "at least 1"
-            found = f"found {settings.updates}"
-            raise InputError(f"{file}: targets.{target}.updates: {found}, expected {expected}")
-        if settings.pair == "bi" and tasks.get(target).kind != "classification":
-            raise InputError(f"{file}: targets.{target}.pair: found 'bi', expected 'cross': "
-                             f"{target} does not classify sentence pairs")  # fmt: skip
-        if target == "bucc" and settings.evaluation_examples:
-            raise InputError(f"{file}: targets.bucc.evaluation_examples: found "
-                             f"{settings.evaluation_examples}, expected 0: its sides are mined "
-                             "whole")  # fmt: skip
-        for source in settings.train:
-            if source not in tasks.TRAINING:
-                raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "
-                                 f"expected some of {', '.join(tasks.TRAINING)}")  # fmt: skip
-    for name in profile.all_languages:
-        if name not in profile.conditions:
-            raise InputError(f"{file}: all_languages: {name!r} is not one of the conditions")
-    for target in profile.clean_targets:
-        if target not in profile.targets:
-            raise InputError(f"{file}: clean_targets: {target!r} is not one of the targets")
-    if profile.world is not None:
-        from lib.world import Settings
-
-        try:
-            world = Settings(**profile.world)  # type: ignore[arg-type]
-        except (TypeError, InputError) as error:
-            raise InputError(f"{file}: world: {error}") from None
-        known = {"en", *(f"qa{chr(97 + i)}" for i in range(world.languages))}
-    else:
-        known = set(typology.languages(None).index)
-    for key in ("languages", "evaluation_languages"):
-        for code in getattr(profile, key):
-            if code not in known:
-                raise InputError(f"{file}: {key}: unknown language {code!r}: "
-                                 f"expected some of {', '.join(sorted(known))}")  # fmt: skip
-    if profile.source_language not in profile.languages:
-        raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
-
-
-def _check_condition(condition: Condition, where: str) -> None:
-    def refuse_unless(sound: bool, problem: str) -> None:
-        if not sound:
-            raise InputError(f"{where}{problem}")
-
-    named = {"task": condition.task, "text_of": condition.text_of}
-    named |= {f"tasks[{i}]": task for i, task in enumerate(condition.tasks)}
-    for key, task in named.items():
-        known = [*tasks.INTERMEDIATE, *(["multitask"] if key == "task" else [])]
-        expected = f"expected one of {', '.join(known)}"
-        refuse_unless(not task or task in known, f".{key}: unknown task {task!r}: {expected}")
-        refuse_unless(key == "task" or task != "mlm", f".{key}: mlm has no text of its own")
-    kinds = [tasks.get(task).kind for task in condition.trained if task]
-    refuse_unless(not (condition.random_encoder and condition.task),
-                  ".random_encoder: goes without a task")  # fmt: skip
-    refuse_unless(condition.pair == "cross" or bool({"regression", "classification"} & {*kinds}),
-                  ".pair: only a sentence-pair task has pairs")  # fmt: skip
-    refuse_unless(not condition.shuffled or kinds == ["parsing"],
-                  ".shuffled: only a parsing task has trees")  # fmt: skip
-    refuse_unless(condition.parser == "biaffine" or "parsing" in kinds,
-                  ".parser: only a parsing task has a parser")  # fmt: skip
-    refuse_unless((condition.task == "mlm") == bool(condition.text_of),
-                  ": `task: mlm` and `text_of` go together")  # fmt: skip
-    several = len(set(condition.tasks)) == len(condition.tasks) > 1
-    refuse_unless(several if condition.task == "multitask" else not condition.tasks,
-                  ".tasks: `task: multitask` takes two or more different tasks, others none; "
-                  f"found {condition.tasks}")  # fmt: skip
-    refuse_unless(not condition.joint_mlm or condition.task not in ("", "mlm"),
-                  f".joint_mlm: {condition.joint_mlm} beside no task that has labels")  # fmt: skip
 
 
 def data_root(profile: Profile) -> Path | None:

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from lib import bitext, ccgbank, paths, tasks, typology
+from lib import bitext, ccgbank, paths, revisions, tasks, typology
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
@@ -162,7 +162,7 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            name = tasks.HUB_IDS.get(dataset, dataset)
+            name = revisions.HUB_IDS.get(dataset, dataset)
             if "/" not in name:
                 raise InputError(
                     f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
@@ -268,8 +268,8 @@ def _shuffled(examples: list[Example]) -> list[Example]:
 def fingerprint(root: Path | None, dataset: str, config: str) -> str:
     """Return the revision that is read (hub), or a hash of the data's files (mirror, world)."""
     if root is None:
-        name = tasks.HUB_IDS.get(dataset, dataset)
-        pinned = tasks.REVISIONS.get(name, "")
+        name = revisions.HUB_IDS.get(dataset, dataset)
+        pinned = revisions.REVISIONS.get(name, "")
         return _commit(name, pinned or "main") if pinned in ("", PARQUET) else pinned
     hashed = hashlib.sha256()
     folder = root / dataset

@@ -66,7 +66,6 @@ class Task:
     label_range: tuple[float, float] = (0.0, 1.0)
     languages: tuple[str, ...] = ()
     published_size: int = 0
-    is_target: bool = False
     answer_rules: Literal["squad", "mlqa", "squad_v2"] = "squad"
 
 
@@ -216,13 +215,10 @@ _TARGETS = (
         licence="per treebank, CC BY-SA or CC BY-NC-SA",
         labels=UPOS,
         languages=tuple(
-            (
-                "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th "
-                "tl tr ur vi yo zh"
-            ).split()
+            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th "
+            "tl tr ur vi yo zh".split()
         ),
         published_size=21_253,
-        is_target=True,
     ),
     Task(
         name="panx",
@@ -235,13 +231,10 @@ _TARGETS = (
         licence="CC BY-SA 3.0",
         labels=ENTITIES,
         languages=tuple(
-            (
-                "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru "
-                "ja ka ko th sw yo my zh kk tr et fi hu"
-            ).split()
+            "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru "
+            "ja ka ko th sw yo my zh kk tr et fi hu".split()
         ),
         published_size=20_000,
-        is_target=True,
     ),
     Task(
         name="xnli",
@@ -255,7 +248,6 @@ _TARGETS = (
         labels=INFERENCE,
         languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
         published_size=392_702,
-        is_target=True,
     ),
     Task(
         name="pawsx",
@@ -269,7 +261,6 @@ _TARGETS = (
         labels=("0", "1"),
         languages=tuple(["de", "en", "es", "fr", "ja", "ko", "zh"]),
         published_size=49_401,
-        is_target=True,
     ),
     Task(
         name="xquad",
@@ -282,7 +273,6 @@ _TARGETS = (
         licence="CC BY-SA 4.0",
         languages=tuple("en es de el ru tr ar vi th zh hi".split()),
         published_size=87_599,
-        is_target=True,
     ),
     Task(
         name="mlqa",
@@ -295,7 +285,6 @@ _TARGETS = (
         licence="CC BY-SA 3.0",
         languages=tuple("en es de ar hi vi zh".split()),
         published_size=87_599,
-        is_target=True,
         answer_rules="mlqa",
     ),
     # TyDiQA's secondary task, GoldP: one configuration, languages told apart by the id alone.
@@ -310,7 +299,6 @@ _TARGETS = (
         licence="Apache-2.0",
         languages=tuple("en ar bn fi id ko ru sw te".split()),
         published_size=3_696,
-        is_target=True,
     ),
     # `google/xtreme` has the gold pairs alone; both sides whole are in mteb's copy of the shared
     # task's training set, which is XTREME's test set (xtreme issue 13). Its development set is in
@@ -325,7 +313,6 @@ _TARGETS = (
         reported="f1",
         licence="research, see BUCC 2018",
         languages=tuple(["de", "fr", "ru", "zh"]),
-        is_target=True,
     ),
     Task(
         name="tatoeba",
@@ -340,41 +327,15 @@ _TARGETS = (
         reported="accuracy",
         licence="CC BY 2.0 FR",
         languages=tuple(
-            (
-                "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka "
-                "ko th sw zh kk tr et fi hu"
-            ).split()
+            "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka "
+            "ko th sw zh kk tr et fi hu".split()
         ),
-        is_target=True,
     ),
 )
 
 TASKS: dict[str, Task] = {row.name: row for row in (*_INTERMEDIATE, *_TARGETS)}
-TARGETS = tuple(name for name, row in TASKS.items() if row.is_target)
-INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.is_target)
-
-# A hub revision for every id: what `load_dataset` reads does not change under our feet. The commit
-# of `google/xtreme` since it became parquet could not be looked up without network: it is read at
-# its head, and the commit that was read is recorded (`corpora.fingerprint`). The main branches of
-# `allenai/cosmos_qa` and `sick` are loading scripts, which `datasets` no longer runs: the commit,
-# or the branch, of the hub's own conversion to parquet.
-REVISIONS: dict[str, str] = {
-    "RobZamp/sick": "refs/convert/parquet",
-    "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
-    "allenai/cosmos_qa": "ed50fe83db62b355759053b1cd5eef344ee371e0",
-    "commul/universal_dependencies": "2.5",
-    "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
-    "google-research-datasets/paws": "161ece9501cf0a11f3e48bd356eaa82de46d6a09",
-    "mteb/BUCC": "414572247440f0ccacf7eb0bb70a31533a0e5443",
-    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-    "nyu-mll/multi_nli": "da70db2af9d09693783c3320c4249840212ee221",
-    "rajpurkar/squad": "7b6d24c440a36b6815f21b70d25016731768db1f",
-    "rajpurkar/squad_v2": "3ffb306f725f7d2ce8394bc1873b24868140c412",
-    "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
-    "tau/commonsense_qa": "94630fe30dad47192a8546eb75f094926d47e155",
-}
-# Where the hub has moved what a mirror keeps under the id it was published by.
-HUB_IDS = {"sick": "RobZamp/sick"}
+TARGETS = tuple(name for name, row in TASKS.items() if row.evaluation)
+INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.evaluation)
 
 
 def get(name: str) -> Task:

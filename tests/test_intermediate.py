@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, List
+from datasets import ClassLabel, List, Value
 
 from lib import (
     batches,
@@ -97,8 +97,11 @@ def write_ccgbank(folder: Path, n: int, single: bool = False) -> None:
         file.write_text("\n".join(derivations), encoding="utf-8")
 
 
+SPANS = {"text": List(Value("string")), "answer_start": List(Value("int32"))}
+
+
 def made_up(repository: str, config: str, n: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return rows of a dataset, and the columns that are class labels."""
+    """Return rows of a dataset, and the columns whose type the rows do not tell."""
     glue = {
         "stsb": (pairs(n, "sentence1", "sentence2", "label", [0.0, 2.5, 5.0, 3.2]), {}),
         "qqp": (pairs(n, "question1", "question2", "label", [0, 1]), {"label": WHETHER}),
@@ -115,7 +118,7 @@ def made_up(repository: str, config: str, n: int) -> tuple[dict[str, Any], dict[
         "facebook/anli": nli,
         "stanfordnlp/snli": nli,
         "rajpurkar/squad": (questions(n), {}),
-        "rajpurkar/squad_v2": (questions(n, unanswerable=True), {}),
+        "rajpurkar/squad_v2": (questions(n, unanswerable=True), {"answers": SPANS}),
         "Rowan/hellaswag": (endings(n), {}),
         "allenai/cosmos_qa": (answers(n), {}),
         "tau/commonsense_qa": (letters_of(n), {}),
@@ -138,7 +141,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write) -> P
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
     write_ccgbank(tmp_path, 24)
-    for source in {source for name in ROWS if name != "ccg" for source in sources(name)}:
+    for source in dict.fromkeys(each for name in ROWS if name != "ccg" for each in sources(name)):
         size = 24 if source.split.startswith("train") else 12
         rows, kinds = made_up(source.dataset, source.config, size)
         write(source.dataset, source.config, source.split, rows, **kinds)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib import corpora, tasks
+from lib import corpora, revisions, tasks
 from lib.tasks import Source
 
 EVERY = [
@@ -26,7 +26,7 @@ def test_the_intermediate_tasks_are_those_of_the_study() -> None:
 
 @pytest.mark.parametrize("dataset", sorted({source.dataset for source in EVERY} - UNPINNED))
 def test_what_the_hub_has_is_read_at_a_fixed_revision(dataset: str) -> None:
-    revision = tasks.REVISIONS[tasks.HUB_IDS.get(dataset, dataset)]
+    revision = revisions.REVISIONS[revisions.HUB_IDS.get(dataset, dataset)]
     assert re.fullmatch(r"[0-9a-f]{40}|\d\.\d+|refs/convert/parquet", revision)
 
 
@@ -35,7 +35,7 @@ def test_a_branch_is_read_at_the_commit_that_it_points_at(monkeypatch: pytest.Mo
     found = [corpora.fingerprint(None, name, "") for name in ("sick", "google/xtreme")]
     assert found == ["RobZamp/sick at refs/convert/parquet", "google/xtreme at main"]
     pinned = corpora.fingerprint(None, "facebook/anli", "plain_text")
-    assert pinned == tasks.REVISIONS["facebook/anli"]
+    assert pinned == revisions.REVISIONS["facebook/anli"]
 
 
 @pytest.mark.parametrize("name", [name for name in tasks.INTERMEDIATE if name != "mlm"])

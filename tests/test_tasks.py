@@ -31,8 +31,8 @@ def test_what_the_hub_has_is_read_at_a_fixed_revision(dataset: str) -> None:
 
 def test_a_branch_is_read_at_the_commit_that_it_points_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpora, "_commit", lambda name, branch: f"{name} at {branch}")
-    found = [corpora.fingerprint(None, name, "") for name in ("sick", "google/xtreme")]
-    assert found == ["RobZamp/sick at refs/convert/parquet", "google/xtreme at main"]
+    found = [corpora.fingerprint(None, name, "") for name in ("sick", "some/where")]
+    assert found == ["RobZamp/sick at refs/convert/parquet", "some/where at main"]
     pinned = corpora.fingerprint(None, "facebook/anli", "plain_text")
     assert pinned == revisions.REVISIONS["facebook/anli"]
 

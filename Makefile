@@ -16,8 +16,9 @@ figures: .venv/installed
 test: .venv/installed
 	@$(BIN)/python -m pytest
 
+# Root, as in a container, needs to say so.
 lab: .venv/installed
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lint: .venv/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -204,10 +204,10 @@ def _train_tasks(
         all_heads[MLM] = heads.MaskedLanguageModel(joint).to(training.device())
         tokens[MLM] = updates[MLM] * pretraining.tokens_of_update(settings, budget.batch_tokens)
     if len(data) == 1:
-        (trained,), (read_,) = all_heads.values(), data.values()
+        (trained,), (batches,) = all_heads.values(), data.values()
     else:
-        trained, read_ = mixture.MixtureOfHeads(all_heads), mixture.Mixture(data, order)
-    log = _fit(settings, trained, read_, here, seed)
+        trained, batches = mixture.MixtureOfHeads(all_heads), mixture.Mixture(data, order)
+    log = _fit(settings, trained, batches, here, seed)
     after = {name: part.measure() for name, part in parts.items()}
     encoder.save(joint or model, tokenizer, here.work / "encoder")
     facts = {

@@ -30,6 +30,7 @@ FURTHER = {
     "squad_v2_train": 24, "hellaswag_train": 24, "cosmosqa_train": 24, "commonsenseqa_train": 24,
     "ccg_train": 40, "intermediate_evaluation": 12, "mlqa_evaluation": 12, "tydiqa_train": 24,
     "tydiqa_evaluation": 12, "bucc_pairs": 8, "bucc_distractors": 16,
+    "xnli_translated": 1,
 }  # fmt: skip
 
 

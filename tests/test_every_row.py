@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from lib import intermediate, profile, results, tasks, transfer
+from lib import examples, intermediate, profile, results, tasks, transfer
 from lib.profile import Profile
 from lib.results import Cell
 
@@ -22,6 +22,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ud_parsing-deep": {"task": "ud_parsing", "parser": "deep_biaffine"},
     "stsb-bi": {"task": "stsb", "pair": "bi"},
     "mnli-bi": {"task": "mnli", "pair": "bi"},
+    "stsb-first": {"task": "stsb", "pair": "bi", "pooling": "first"},
+    "hellaswag-first": {"task": "hellaswag", "pooling": "first"},
+    "mnli-translated": {"task": "mnli", "translated": ["all"]},
+    "mnli-in-qaa": {"task": "mnli", "translated": ["qaa"]},
+    "stsb-epochs": {"task": "stsb", "budget": {"epochs": 1.0, "batch_examples": 20}},
     "stsb-joint": {"task": "stsb", "joint_mlm": 0.5},
     "multitask": {"task": "multitask", "tasks": ROWS, "cap": 30, "temperature": 2.0},
     "multitask-joint": {"task": "multitask", "tasks": BOTH, "joint_mlm": 0.4},
@@ -146,6 +151,10 @@ def test_every_condition_hands_its_encoder_to_a_target(
     if earlier.run_file.is_file():
         facts = intermediate.run_one(settings, condition, 1).facts
         assert facts["updates"] == 2 and facts["tokens"] > 0 and facts["data"]
+        trained = facts.get("updates_of", {})
+        assert all(
+            (trained.get(name, 0) > 0) == (n > 0) for name, n in facts.get("tokens_of", {}).items()
+        )
         assert facts["log"] and all(np.isfinite(entry["loss"]) for entry in facts["log"])
         assert (earlier.folder / "encoder" / "model.safetensors").is_file()
 
@@ -173,7 +182,7 @@ def test_every_row_reads_all_its_files_and_is_scored_before_and_after(
     assert set(scores.index) == {"before", "after"} | BASELINES[row.kind]
     assert set(scores["n"]) == {held_out} and scores["value"].between(-1, 1).all()
     assert {f"{each.dataset}/{each.config}" for each in sources} == set(run.facts["data"])
-    shown = intermediate.look_at(run)
+    shown = examples.look_at(run)
     if row.kind == "parsing":
         assert shown.empty and run.samples
     else:

@@ -14,6 +14,7 @@ from lib import (
     corpora,
     encoder,
     evaluation,
+    examples,
     features,
     heads,
     intermediate,
@@ -162,7 +163,7 @@ def test_a_baseline_gets_a_quarter_of_four_choices_that_come_in_turn(settings: P
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_placebo_continues_mlm_on_the_text_of_every_row(settings: Profile, name: str) -> None:
-    text = intermediate.text_of(intermediate.examples_of(settings, name, False, 1))
+    text = examples.text_of(intermediate.examples_of(settings, name, Condition(), 1))
     assert len(text) >= 24 and all(text)
     assert any("the rain and the snow" in sentence for sentence in text)
     if name == "hellaswag":

@@ -126,12 +126,12 @@ def every_row(
     def made(name: str, **changes: Any) -> Any:
         content = micro_content()
         small = {"updates": 2, "batch_tokens": 192, "max_sequence_length": 64}
-        trained = [row for row in tasks.TARGETS if tasks.get(row).kind != "retrieval"]
+        trained = [row for row in tasks.targets() if tasks.get(row).kind != "retrieval"]
         content |= {
             "world": WORLD | FURTHER,
             "pretraining": {"tokens": 1000, "block_tokens": 32, "batch_tokens": 256},
             "intermediate": small,
-            "targets": {row: small if row in trained else {} for row in tasks.TARGETS},
+            "targets": {row: small if row in trained else {} for row in tasks.targets()},
             "clean_targets": trained,
         }
         file = tmp_path_factory.mktemp("profiles") / f"{name}.yaml"

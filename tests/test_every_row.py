@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from lib import examples, intermediate, profile, results, tasks, transfer
+from lib import encoder, examples, intermediate, profile, results, tasks, transfer, workflow
 from lib.profile import Profile
 from lib.results import Cell
+from lib.tasks import Source, Task
 
-ROWS = [name for name in tasks.INTERMEDIATE if name != "mlm"]
+ROWS = [name for name in tasks.intermediate() if name != "mlm"]
 BOTH = ["ud_parsing", "stsb"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "ud_parsing_shuffled": {"task": "ud_parsing", "shuffled": True},
@@ -118,7 +120,7 @@ def root(settings: Profile) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("target", tasks.TARGETS)
+@pytest.mark.parametrize("target", tasks.targets())
 def test_every_target_loads_trains_evaluates_and_stores_every_example(
     settings: Profile, root: Path, target: str
 ) -> None:
@@ -142,7 +144,7 @@ def test_every_condition_hands_its_encoder_to_a_target(
 ) -> None:
     condition = list(CONDITIONS)[number]
     # Targets in turn: each follows several conditions, without the product of both.
-    target = tasks.TARGETS[number % len(tasks.TARGETS)]
+    target = tasks.targets()[number % len(tasks.targets())]
     (run,) = transfer.run(settings, condition, target, 1)
     complete(run, root)
     assert set(run.scores["condition"]) == {condition}
@@ -214,3 +216,88 @@ def test_every_option_of_a_target_goes_through(
     complete(run, root, split)
     assert run.facts["parameters"]["target"].items() >= change.items()
     assert run.facts.get("examples", 30) == 30 or "train_examples" not in change
+
+
+# A row more
+
+
+RHYMES = {"sentence1": "left", "sentence2": "right", "label": "rhymes"}
+VOWELS = {"words": "letters", "tags": "kinds"}
+ROWS_MORE = (
+    Task(
+        name="rhyme", family="semantic similarity", kind="classification", train=("rhyme",),
+        validation=Source("toy/rhymes", "default", "validation", RHYMES),
+        reported="accuracy", licence="none", labels=("no", "yes"), published_size=24,
+    ),
+    Task(
+        name="vowels", family="text", kind="tagging", train=("vowels_en",),
+        validation=Source("toy/vowels", "en", "validation", VOWELS),
+        evaluation=Source("toy/vowels", "{code}", "test", VOWELS),
+        reported="f1", licence="none", labels=("B-VOWEL", "O"), languages=("en", "de", "el"),
+        published_size=20,
+    ),
+)  # fmt: skip
+TRAINING_MORE = {
+    "rhyme": Source("toy/rhymes", "default", "train", RHYMES),
+    "vowels_en": Source("toy/vowels", "en", "train", VOWELS),
+}
+STUDY = {
+    "summary": "A row more.", "languages": ["en", "de", "el"], "pretraining": {"block_tokens": 16},
+    "intermediate": {"updates": 2, "batch_tokens": 64},
+    "conditions": {
+        "none": {}, "random": {"random_encoder": True}, "rhyme": {"task": "rhyme"},
+        "rhyme-bi": {"task": "rhyme", "pair": "bi"},
+        "text": {"task": "mlm", "text_of": "rhyme"},
+    },
+    "targets": {"vowels": {"updates": 2, "batch_tokens": 64}}, "clean_targets": ["vowels"],
+    "seeds": {1: 1},
+}  # fmt: skip
+
+
+def write_toys(write: Callable[..., None]) -> None:
+    ends = ["at", "og", "ish"]
+    for split, n in (("train", 24), ("validation", 9)):
+        rows = {"left": [f"c{ends[i % 3]}" for i in range(n)],
+                "right": [f"d{ends[i // 3 % 3]}" for i in range(n)]}  # fmt: skip
+        same = [a[1:] == b[1:] for a, b in zip(rows["left"], rows["right"], strict=True)]
+        write("toy/rhymes", "default", split, rows | {"rhymes": [["no", "yes"][s] for s in same]})
+    for code, split, n in (("en", "train", 20), ("en", "validation", 6), ("en", "test", 7),
+                           ("de", "test", 5)):  # fmt: skip
+        letters = [list("abecidofu"[i % 4 :]) for i in range(n)]
+        kinds = [["B-VOWEL" if c in "aeiou" else "O" for c in word] for word in letters]
+        write("toy/vowels", code, split, {"letters": letters, "kinds": kinds})
+
+
+def test_adding_a_task_is_adding_a_row(
+    write: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_encoder: Any,
+    letters: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for row in ROWS_MORE:
+        monkeypatch.setitem(tasks.TASKS, row.name, row)
+    for name, source in TRAINING_MORE.items():
+        monkeypatch.setitem(tasks.TRAINING, name, source)
+    write_toys(write)
+    encoder.save(small_encoder(mlm=True), letters, tmp_path / "encoder")
+    content = STUDY | {"encoder": {"path": str(tmp_path / "encoder")}}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
+    settings = profile.load(str(tmp_path / "toy.yaml"))
+    profile.check_data(settings)
+    runs = transfer.run(settings, "all", "all", 0)
+    assert [run.cell.condition for run in runs] == list(settings.conditions)
+    for run in runs:
+        reported = run.scores[run.scores["reported"]].set_index("language")
+        assert reported["n"].to_dict() == {"en": 7, "de": 5}
+        assert run.facts["not_found"] == ["el"] and run.facts["examples"] == 20
+        predictions = pd.read_parquet(run.cell.folder / "predictions.parquet")
+        assert predictions.groupby("language").size().to_dict() == {"en": 7, "de": 5}
+    trained = intermediate.run_one(settings, "rhyme", 1)
+    assert set(trained.scores["n"]) == {9} and trained.facts["examples"] == 24
+    assert workflow.check_existing(settings) == []
+    assert set(results.collect("toy")["target"]) == {"vowels"}
+    assert "published" not in capsys.readouterr().out

@@ -26,7 +26,7 @@ from lib.errors import InputError
 from lib.profile import Condition, Profile
 from lib.tasks import Source
 
-ROWS = [name for name in tasks.INTERMEDIATE if name != "mlm"]
+ROWS = [name for name in tasks.intermediate() if name != "mlm"]
 WORDS = "rain snow wind cloud river stone leaf bird fox deer moss fern".split()
 NLI, WHETHER = (
     ClassLabel(names=list(tasks.INFERENCE)),

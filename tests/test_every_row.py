@@ -301,3 +301,50 @@ def test_adding_a_task_is_adding_a_row(
     assert workflow.check_existing(settings) == []
     assert set(results.collect("toy")["target"]) == {"vowels"}
     assert "published" not in capsys.readouterr().out
+
+
+# Real data
+
+
+PARAPHRASES = Source(
+    "google/xtreme", "PAWS-X.en", "validation",
+    {"sentence1": "sentence1", "sentence2": "sentence2", "label": "label"},
+)  # fmt: skip
+QUESTIONS = {"train": ["squadshifts_wiki", "tydiqa_en"], "train_examples": 200}
+REAL: dict[str, dict[str, Any]] = {
+    "udpos": {"train_examples": 200},
+    "panx": {"train_examples": 200, "split": "validation"},
+    "xnli": {"train": ["snli_validation"], "train_examples": 200, "split": "validation"},
+    "pawsx": {"train": ["pawsx_validation"], "train_examples": 200, "split": "validation"},
+    "xquad": QUESTIONS, "mlqa": QUESTIONS | {"split": "validation"}, "tydiqa": QUESTIONS,
+    "bucc": {"split": "validation"}, "tatoeba": {},
+}  # fmt: skip
+# Conneau et al. 2018, section 3.1; Artetxe et al. 2020, section 4: parallel, so alike for all.
+PARALLEL = {"xnli": 2_490, "xquad": 1_190}
+
+
+@pytest.mark.parametrize("target", REAL)
+def test_every_target_evaluates_every_example_of_every_real_language(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setitem(tasks.TRAINING, "pawsx_validation", PARAPHRASES)
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    settings = profile.load("small_cpu")
+    row, split = tasks.get(target), REAL[target].get("split", "")
+    budget = {} if row.kind == "retrieval" else {"updates": 2, "batch_tokens": 512}
+    changed = settings.model_copy(
+        update={
+            "name": "real",
+            "languages": list(settings.language_table.index),
+            "all_languages": {},
+            "targets": {target: profile.Target(**budget, **REAL[target])},
+        }
+    )
+    (run,) = transfer.run(changed, "none", target, 1)
+    complete(run, mirror, split)
+    reported = run.scores[run.scores["reported"]]
+    assert set(reported["language"]) <= set(row.languages)
+    missing = set(row.languages) - set(reported["language"])
+    assert missing == set(run.facts["not_found"]) - {"en"}
+    if target in PARALLEL:
+        assert set(reported["n"]) == {PARALLEL[target]}

@@ -98,8 +98,8 @@ def _head(plan: Plan, sustained: float) -> list[str]:
     ]  # fmt: skip
     if _timed(plan):
         hours = _hours(plan.total(), sustained)
-        return [*lines, *_wrap("time", f"{hours} GPU hours at {sustained:g} TFLOP/s sustained, an "
-                                       "assumption: --teraflops")]  # fmt: skip
+        rate = f"{sustained:g} TFLOP/s sustained, which is assumed (TERAFLOPS)"
+        return [*lines, *_wrap("time", f"{hours} GPU hours at {rate}")]
     if shape:
         lines += _wrap("time", "not told: with an encoder so small, what is around it takes longer")
     return lines
@@ -245,7 +245,7 @@ def missing(settings: Profile) -> list[str]:
         for dataset in dict.fromkeys(split.source.dataset for split in of_role):
             found = [split for split in of_role if split.source.dataset == dataset]
             configs = [split.source.config for split in found]
-            lines.append(f"{role}: {dataset} {_few(configs)} {found[0].source.split}, not {where}"
+            lines.append(f"{role}: {dataset} is not {where} in {_few(configs)}"
                          f"{_consequence(settings, role, dataset)}")  # fmt: skip
     return lines
 
@@ -253,7 +253,7 @@ def missing(settings: Profile) -> list[str]:
 def _consequence(settings: Profile, role: str, dataset: str) -> str:
     if role == "text":
         names = _few(inventory.reads_text(settings))
-        return f": `python -m lib.multilingual_text` builds it; {names} need it"
+        return f": {names} need it; lib.multilingual_text builds it"
     if dataset == inventory.BITEXT:
         return ": the threshold is cross-fitted"
     return ": nothing runs without it" if role == "training" else ""
@@ -276,7 +276,7 @@ def done(settings: Profile) -> list[str]:
         except InputError as error:
             other.append(str(error))
     lines = [f"{stands} of {len(grid)} cells"]
-    return lines + ([f"{len(other)} cells stand in the way: {other[0]}"] if other else [])
+    return lines + ([f"{len(other)} made otherwise stand in the way: {other[0]}"] if other else [])
 
 
 def main(arguments: list[str] | None = None) -> int:

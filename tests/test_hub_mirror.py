@@ -1,4 +1,4 @@
-"""A mirror gives what the hub gives; a killed download goes on; what is not had is said in a line."""
+"""A mirror gives what the hub gives; a killed download goes on; what is not had is one line."""
 
 import hashlib
 import json

@@ -128,9 +128,7 @@ def write_inference(folder: Path, xtreme: Repository, corpora: Corpora, settings
 
     Where the settings ask for it, MNLI's training set is in every language in `facebook/xnli`.
     """
-    mnli, translated = (
-        Repository(folder, f"{name}") for name in ("nyu-mll/multi_nli", "facebook/xnli")
-    )
+    mnli, translated = Repository(folder, "nyu-mll/multi_nli"), Repository(folder, "facebook/xnli")
     for split, count in (
         ("train", settings.nli_train),
         ("validation_matched", settings.nli_evaluation),

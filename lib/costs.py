@@ -2,7 +2,8 @@
 
 A training takes 6 N operations a subword token, an evaluation 2 N, where N is the parameters of the
 layers (Kaplan et al. 2020, arXiv 2001.08361, section 2.1; their term for the context is left out).
-MLM adds its output layer at masked tokens, mining every similarity. Padding is not counted.
+MLM adds its output layer at masked tokens, mining every similarity. Padding is not counted,
+nor that mining is in single precision, which cards do more slowly.
 """
 
 from dataclasses import astuple, dataclass

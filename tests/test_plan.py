@@ -321,3 +321,15 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert plan.main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert named in line
+
+
+@pytest.mark.parametrize("name", XTREME)
+def test_the_readme_shows_the_plan_that_is_printed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("DATA_ROOT", "CCGBANK_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    shown = (paths.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    printed = "\n".join(plan.describe(plan.make(name), plan.SUSTAINED))
+    assert f"```\n{printed}\n```" in shown

@@ -245,7 +245,7 @@ def missing(settings: Profile) -> list[str]:
         for dataset in dict.fromkeys(split.source.dataset for split in of_role):
             found = [split for split in of_role if split.source.dataset == dataset]
             configs = [split.source.config for split in found]
-            lines.append(f"{role}: {dataset} is not {where} in {_few(configs)}"
+            lines.append(f"{role}: {dataset} ({_few(configs)}) is not {where}"
                          f"{_consequence(settings, role, dataset)}")  # fmt: skip
     return lines
 
@@ -256,7 +256,7 @@ def _consequence(settings: Profile, role: str, dataset: str) -> str:
         return f": {names} need it; lib.multilingual_text builds it"
     if dataset == inventory.BITEXT:
         return ": the threshold is cross-fitted"
-    return ": nothing runs without it" if role == "training" else ""
+    return ": make figures refuses to start" if role == "training" else ""
 
 
 def _few(names: Iterable[str], shown: int = 4) -> str:

@@ -188,6 +188,33 @@ def test_mlm_adds_its_output_layer_at_masked_tokens(planned: Callable[..., plan.
     assert made.pretraining.work == pytest.approx(expected)
 
 
+def test_a_run_reads_what_its_plan_says(planned: Callable[..., plan.Plan]) -> None:
+    from lib import intermediate, transfer
+
+    budget = {"epochs": 2.0, "batch_examples": 8, "batch_tokens": 128}
+    made = planned(
+        conditions={
+            "none": {}, "random": {"random_encoder": True}, "ud_parsing": {"task": "ud_parsing"},
+            "mlm_on_ewt_text": {"task": "mlm", "text_of": "ud_parsing"},
+            "joint": {"task": "multitask", "tasks": ["ud_parsing", "stsb"], "cap": 30,
+                      "joint_mlm": 0.25, "budget": budget},
+        },
+        targets={"udpos": budget}, clean_targets=["udpos"],
+    )  # fmt: skip
+    settings = made.settings
+    for name, load in made.conditions.items():
+        facts = intermediate.run_one(settings, name, 1).facts
+        assert facts["updates"] == load.updates
+        if name == "joint":
+            # Both tasks have 40 examples, 10 updates in two epochs; MLM is a quarter of all.
+            assert facts["updates"] == round(20 / 0.75)
+            assert facts["updates_of"] == {"ud_parsing": 10, "stsb": 10, "mlm": 7}
+        else:
+            assert facts["tokens"] == pytest.approx(load.tokens, rel=0.1)
+    (run,) = transfer.run(settings, "none", "udpos", 1)
+    assert run.facts["updates"] == made.training["udpos"].updates
+
+
 def test_a_limit_on_examples_limits_the_plan(planned: Callable[..., plan.Plan]) -> None:
     whole = planned(targets={"udpos": {"updates": 1}})
     limited = planned(targets={"udpos": {"updates": 1, "evaluation_examples": 4}})

@@ -237,7 +237,7 @@ def test_every_task_has_its_sizes_in_every_language() -> None:
             assert found.examples > 0 and found.tokens > 3
 
 
-# XTREME's totals: its paper, MLQA's paper, the hub's cards; tatoeba as in /data/README.md.
+# XTREME's totals: its paper, MLQA's paper, the hub's cards; tatoeba has 1,000 pairs or fewer.
 TOTALS = {"xnli": 75_150, "pawsx": 14_000, "xquad": 13_090, "mlqa": 42_245, "tydiqa": 5_077,
           "tatoeba": 28_000 + 205 + 746 + 575 + 687 + 390 + 307 + 234 + 548}  # fmt: skip
 

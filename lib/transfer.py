@@ -77,7 +77,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     model = encoder.load(*location, random=how.random_encoder).to(training.device())
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
-        sets, absent = _evaluation(settings, task, budget, wanted["languages"])
+        sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
         if task.evaluation and "gold" in task.evaluation.columns:
             found = _mine(settings, here, task, budget, model, tokenizer, sets)
         elif task.kind == "retrieval":
@@ -96,7 +96,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     )
 
 
-def _evaluation(
+def evaluation_sets(
     settings: Profile, task: Task, budget: Target, languages: list[str]
 ) -> tuple[dict[str, list[corpora.Example]], list[str]]:
     """Load what each language is evaluated on; say in a line which configurations are not there.

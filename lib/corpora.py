@@ -6,12 +6,14 @@ An example is a dict with our column names (see `tasks.Source.columns`), its lab
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lib import bitext, ccgbank, paths, revisions, tasks, typology
 from lib.errors import InputError
@@ -54,15 +56,8 @@ def load(
     empty. A renamed column and a text column without text are errors, too.
     """
     root = prepare(profile)
-    codes = typology.languages(root)
-    row = codes.loc[language] if language else None
-    if row is not None:
-        # Tatoeba names a few languages by their macrolanguage's code.
-        iso3 = row.get("tatoeba") or row["iso3"]
-        config = source.config.format(code=language, iso3=iso3, name=row["name"])
-        prefix = source.identifier_prefix.format(name=row["name"].lower())
-    else:
-        config, prefix = source.config, source.identifier_prefix
+    source = _of_language(source, language, root)
+    config = source.config
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
         folder = _ccgbank(profile, root)
@@ -89,7 +84,19 @@ def load(
         raise InputError(
             f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
         )
-    return _examples(table, replace(source, identifier_prefix=prefix), language, limit)
+    return _examples(table, source, language, limit)
+
+
+def _of_language(source: Source, language: str, root: Path | None) -> Source:
+    """Fill a language's codes and name into a source."""
+    if not language:
+        return source
+    row = typology.languages(root).loc[language]
+    # Tatoeba names a few languages by their macrolanguage's code.
+    iso3 = row.get("tatoeba") or row["iso3"]
+    config = source.config.format(code=language, iso3=iso3, name=row["name"])
+    prefix = source.identifier_prefix.format(name=row["name"].lower())
+    return replace(source, config=config, identifier_prefix=prefix)
 
 
 def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
@@ -100,15 +107,23 @@ def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
     return paths.ccgbank() if profile.world is None else None
 
 
-def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
+def load_training(
+    profile: Profile,
+    task: Task,
+    names: Iterable[str],
+    limit: int,
+    translated: Sequence[str] = (),
+) -> list[Example]:
     """Load and join the named training sources of a task; refuse labels that cannot teach.
 
-    A full load of another size than the published one is a warning. Raises InputError for an empty
-    load, for labels or tags of a single value, and for questions of which none has an answer.
+    Where languages are given, the task's translated training set stands in (`_translated`). A full
+    load of another size than the published one is a warning. Raises InputError for an empty load,
+    for labels or tags of a single value, and for questions of which none has an answer.
     """
-    examples = [
-        example for name in names for example in load(profile, tasks.TRAINING[name])
-    ]  # fmt: skip
+    if translated:
+        examples = _translated(profile, task, translated)
+    else:
+        examples = [e for name in names for e in load(profile, tasks.TRAINING[name])]
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
@@ -119,6 +134,39 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     labels = _labels(examples)
     if len(labels) == 1:
         raise InputError(f"{task.name}: every training label is {labels.pop()!r}")
+    return examples
+
+
+def _translated(profile: Profile, task: Task, languages: Sequence[str]) -> list[Example]:
+    """Load each example of a translated training set once, in one of the languages.
+
+    Which one follows from its place in a fixed shuffle: every language has the same share, and the
+    size is that of the English set. `all` is every language of the profile that is there.
+    """
+    assert task.translated is not None
+    root, codes = prepare(profile), list(languages)
+    if "all" in languages:
+        located = {code: _of_language(task.translated, code, root) for code in profile.languages}
+        codes = [
+            code
+            for code, where in located.items()
+            if _table(where.dataset, where.config, where.split, root) is not None
+        ]
+        absent = ", ".join(code for code in profile.languages if code not in codes)
+        if absent:
+            print(f"{task.name}: {task.translated.dataset} has no {absent}")
+    examples: list[Example] = []
+    size = 0
+    for turn, code in enumerate(codes):
+        found = load(profile, task.translated, code)
+        size = size or len(found)
+        if len(found) != size:
+            raise InputError(
+                f"{task.translated.dataset}: {code} has {len(found):,} examples, {codes[0]} "
+                f"{size:,}: expected translations of each other"
+            )
+        turns = np.random.default_rng(size).permutation(size) % len(codes)
+        examples += [found[i] | {"id": f"{code}-{i}"} for i in np.flatnonzero(turns == turn)]
     return examples
 
 
@@ -259,8 +307,6 @@ def _basic_tree(example: Example) -> Example:
 
 def _shuffled(examples: list[Example]) -> list[Example]:
     """Return the examples in an order that depends on their number alone."""
-    import numpy as np
-
     order = np.random.default_rng(len(examples)).permutation(len(examples))
     return [examples[i] for i in order]
 

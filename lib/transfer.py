@@ -140,21 +140,9 @@ def _fine_tune(
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, budget.pair)
     head = heads.make(task, model, budget.pair, budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
-    data = batches.Batches(
-        made,
-        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, here.seed),
-        partial(head.collate, pad_id=tokenizer.pad_token_id),
-    )
-    log = training.train(
-        head,
-        data,
-        here.work,
-        learning_rate=budget.learning_rate,
-        warmup_ratio=budget.warmup_ratio,
-        weight_decay=budget.weight_decay,
-        seed=here.seed,
-        what=here.key,
-    )
+    plan = batches.plan_training(lengths, budget, here.seed)
+    data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id))
+    log = training.fit(head, data, budget, here, here.seed)
     split = corpora.evaluation_source(task, budget.split).split
     jobs = [(code, split, found) for code, found in sets.items()]
     # An evaluation on the validation split already holds the source language's.
@@ -189,7 +177,7 @@ def _fine_tune(
         "tokens": data.tokens(),
         "updates": len(data),
         "examples": len(examples),
-        "epochs": round(sum(map(len, data.plan)) / len(made), 2),
+        "epochs": data.epochs(),
         "trained_on": list(names),
         "log": log,
     }

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import corpora, intermediate, tasks, transfer
+from lib import corpora, tasks, transfer
 from lib.corpora import Example
 from lib.errors import InputError
+from lib.examples import text_of
 from lib.profile import Condition, Profile, data_root
 from lib.results import Cell, finish, read
 
@@ -153,9 +154,10 @@ def table(settings: Profile) -> pd.DataFrame:
 
     One row per task, target and part: the target's `train`ing data in the source language, and what
     is evaluated (`evaluation`) in all languages, the source included. Columns: those of `compare`,
-    `same_source` (the task and the target train on data of one name, see `tasks.TRAINING`) and
-    `same_data`. Counted once and kept in the result store; counted anew, with a line, where the
-    profile reads other data now, or where the data are at hand and have changed.
+    `same_source` (the task and the target train on data of one name, see `tasks.TRAINING`, or on a
+    translation) and `same_data` (that, or `SAME_DATA` of either side's texts, in either part).
+    Counted once and kept in the result store; counted anew, with a line, where the profile reads
+    other data now, or where the data are at hand and have changed.
     """
     here, wanted = Cell(settings.name, "overlap", 0), parameters(settings)
     try:
@@ -209,15 +211,17 @@ def clean_targets(settings: Profile, found: pd.DataFrame, conditions: Sequence[s
 def _shared(settings: Profile, found: pd.DataFrame, condition: str) -> dict[str, str]:
     """Return the targets that have the same data as a condition, and what they share."""
     of_tasks = found["task"].isin(tasks_of(settings.conditions[condition]))
-    shared: dict[str, str] = {}
-    for (task, target), rows in found[of_tasks & found["same_data"]].groupby(["task", "target"]):
-        words = ["the same training set"] if rows["same_source"].any() else []
-        words += [
-            f"{row.exact:,} of {row.n:,} texts ({row.part}) are {task}'s"
-            for row in rows.itertuples()
-        ]
-        shared[target] = ", ".join(filter(None, [shared.get(target), *words]))
-    return shared
+    shared: dict[str, list[str]] = {}
+    for row in found[of_tasks & found["same_data"]].to_dict("records"):
+        reasons = shared.setdefault(row["target"], [])
+        if row["same_source"] and row["part"] == "train":
+            reasons.append(f"both train on {row['task']}'s data")
+        elif row["exact"]:
+            reasons.append(
+                f"{row['exact']:,} of its {row['n']:,} texts ({row['part']}) are among "
+                f"the {row['task_n']:,} of {row['task']}"
+            )
+    return {target: "; ".join(reasons) for target, reasons in shared.items()}
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +241,10 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
 def parameters(settings: Profile) -> dict[str, Any]:
     """Return all that the counts depend on, but for the data's own revisions or hashes."""
     return {
-        "tasks": {name: list(tasks.get(name).train) for name in _tasks(settings)},
+        "tasks": {
+            name: {"train": list(tasks.get(task).train), "translated": _codes(settings, codes)}
+            for name, (task, codes) in _tasks(settings).items()
+        },
         "targets": {
             name: {
                 "train": list(budget.train or tasks.get(name).train),
@@ -252,14 +259,24 @@ def parameters(settings: Profile) -> dict[str, Any]:
     }
 
 
-def tasks_of(condition: Condition) -> list[str]:
-    """Return the tasks on whose text a condition trains, with their labels or by MLM."""
-    return [name for name in (condition.text_of, *condition.trained) if name not in ("", "mlm")]
+def tasks_of(condition: Condition) -> dict[str, tuple[str, list[str]]]:
+    """Return the tasks on whose text a condition trains, with their labels or by MLM.
+
+    Name in the table to task and the languages of a translated training set, which is other text
+    than the English one and has a name of its own: `mnli (de, fr)`.
+    """
+    named = [name for name in (condition.text_of, *condition.trained) if name not in ("", "mlm")]
+    into = f" ({', '.join(condition.translated)})" if condition.translated else ""
+    return {name + into: (name, condition.translated) for name in named}
 
 
-def _tasks(settings: Profile) -> list[str]:
-    named = (name for how in settings.conditions.values() for name in tasks_of(how))
-    return list(dict.fromkeys(named))
+def _tasks(settings: Profile) -> dict[str, tuple[str, list[str]]]:
+    of_conditions = map(tasks_of, settings.conditions.values())
+    return {name: task for named in of_conditions for name, task in named.items()}
+
+
+def _codes(settings: Profile, translated: list[str]) -> list[str]:
+    return settings.languages if "all" in translated else translated
 
 
 def _languages(settings: Profile) -> list[str]:
@@ -285,9 +302,9 @@ def _changed(settings: Profile, recorded: dict[str, str]) -> bool:
 def _rows(settings: Profile) -> Iterator[dict[str, Any]]:
     """Compare every intermediate task with every target; a target's texts are read once."""
     trained = {}
-    for name in _tasks(settings):
-        examples = intermediate.examples_of(settings, name, False, 0)
-        trained[name] = Texts.of(texts_of(examples))
+    for name, (task, codes) in _tasks(settings).items():
+        examples = corpora.load_training(settings, tasks.get(task), tasks.get(task).train, 0, codes)
+        trained[name] = tasks.get(task).train, Texts.of(texts_of(examples))
     for target, budget in settings.targets.items():
         row = tasks.get(target)
         names = budget.train or row.train
@@ -297,8 +314,8 @@ def _rows(settings: Profile) -> Iterator[dict[str, Any]]:
             parts["train"] = Texts.of(texts_of(examples))
         sets, _ = transfer.evaluation_sets(settings, row, budget, _languages(settings))
         parts["evaluation"] = Texts.of(chain.from_iterable(map(texts_of, sets.values())))
-        for name, texts in trained.items():
-            same = {"same_source": bool({*names} & {*tasks.get(name).train})}
+        for name, (sources, texts) in trained.items():
+            same = {"same_source": bool({*names} & {*sources})}
             for part, of_target in parts.items():
                 yield (
                     {"task": name, "target": target, "part": part}
@@ -312,7 +329,7 @@ def texts_of(examples: Sequence[Example]) -> Iterator[str]:
     sides = [side for side in ("source", "target") if side in examples[0]]
     lists = [side for side in ("sources", "targets") if side in examples[0]]
     if not sides and not lists:
-        yield from intermediate.text_of(examples)
+        yield from text_of(examples)
     for example in examples:
         yield from (example[side] for side in sides)
         yield from chain.from_iterable(example[side] for side in lists)

@@ -302,10 +302,29 @@ def test_a_clean_target_that_shares_data_leaves_with_a_reason(
 def test_the_shown_table_marks_the_same_data(study: Profile) -> None:
     shown = overlap.shown(overlap.table(study))
     assert list(shown.columns) == list(study.targets)
-    assert shown.loc[("mnli", "train"), "xnli"] == "100.00 + 0.00 *"
-    assert shown.loc[("mnli", "evaluation"), "xnli"].endswith(" *")
-    assert shown.loc[("mnli", "train"), "tatoeba"] == "–"
-    assert not shown.loc[("stsb", "train"), "udpos"].endswith("*")
+    cells = shown.stack().to_dict()
+    assert cells["mnli", "train", "xnli"] == "100.00 + 0.00 *"
+    assert cells["mnli", "evaluation", "xnli"].endswith(" *")
+    assert cells["mnli", "train", "tatoeba"] == "–"
+    assert not cells["stsb", "train", "udpos"].endswith("*")
+
+
+def test_a_translation_is_other_text_of_the_same_data(
+    tmp_path: Path, micro_content: Callable[[], Any]
+) -> None:
+    content = micro_content()
+    content["world"] |= {"xnli_translated": 1}
+    for name, codes in (("english", []), ("translated", ["qaa", "qab"]), ("every", ["all"])):
+        content["conditions"][name] = {"task": "mnli", "translated": codes}
+    study = saved(content, tmp_path / "translated.yaml")
+    found = overlap.table(study)
+    train = found[(found["target"] == "xnli") & (found["part"] == "train")].set_index("task")
+    assert train.loc["mnli", "exact"] == train.loc["mnli", "n"]
+    assert train.loc["mnli (qaa, qab)", "exact"] == 0
+    assert 0 < train.loc["mnli (all)", "exact"] < train.loc["mnli", "n"]
+    assert train.loc[["mnli", "mnli (qaa, qab)", "mnli (all)"], "same_source"].all()
+    scores = pd.DataFrame({"condition": ["translated", "none"], "target": "xnli"})
+    assert overlap.mark(scores, study, found)["same_data"].tolist() == [True, False]
 
 
 # Real data; numbers counted by others

@@ -21,6 +21,7 @@ from lib import corpora, tasks, transfer
 from lib.corpora import Example
 from lib.errors import InputError
 from lib.examples import text_of
+from lib.intermediate import condition_of
 from lib.profile import Condition, Profile, data_root
 from lib.results import Cell, finish, read
 
@@ -210,7 +211,7 @@ def clean_targets(settings: Profile, found: pd.DataFrame, conditions: Sequence[s
 
 def _shared(settings: Profile, found: pd.DataFrame, condition: str) -> dict[str, str]:
     """Return the targets that have the same data as a condition, and what they share."""
-    of_tasks = found["task"].isin(tasks_of(settings.conditions[condition]))
+    of_tasks = found["task"].isin(tasks_of(condition_of(settings, condition)))
     shared: dict[str, list[str]] = {}
     for row in found[of_tasks & found["same_data"]].to_dict("records"):
         reasons = shared.setdefault(row["target"], [])

@@ -30,8 +30,8 @@ WORDS = 5
 # of them is a copy with a word or two changed, or has half of another copied into it.
 NEAR = 0.5
 # Half a per cent of what is evaluated cannot move a score by more than half a point, whatever was
-# learnt of it. Corpora of one origin share far more: all of EWT is in udpos.English. Words and short
-# phrases that meet by chance reach 0.34 % (the answers of CommonsenseQA, in udpos).
+# learnt of it. Corpora of one origin share far more: all of EWT is in udpos.English. Short phrases
+# that meet by chance reach 0.34 % (the answers of CommonsenseQA, in udpos).
 SAME_DATA = 0.005
 CHUNK = 50_000
 COLUMNS = ["task", "target", "part", "n", "exact", "near", "task_n", "task_exact", "same_source"]

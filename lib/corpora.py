@@ -257,9 +257,9 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
     columns = {ours: _names(table, theirs) for ours, theirs in source.columns.items()}
     kept: Iterable[int] = range(len(table))
     if source.language_column and language:
-        kept = [i for i, code in enumerate(table[source.language_column]) if code == language]
+        kept = [i for i, code in enumerate(table[source.language_column][:]) if code == language]
     if source.identifier_prefix:
-        identifiers = table[source.columns["identifier"]]
+        identifiers = table[source.columns["identifier"]][:]
         kept = [
             i for i, name in enumerate(identifiers) if name.startswith(source.identifier_prefix)
         ]

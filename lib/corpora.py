@@ -56,7 +56,7 @@ def load(
     empty. A renamed column and a text column without text are errors, too.
     """
     root = prepare(profile)
-    source = _of_language(source, language, root)
+    source = of_language(source, language, root)
     config = source.config
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
@@ -87,7 +87,7 @@ def load(
     return _examples(table, source, language, limit)
 
 
-def _of_language(source: Source, language: str, root: Path | None) -> Source:
+def of_language(source: Source, language: str, root: Path | None) -> Source:
     """Fill a language's codes and name into a source."""
     if not language:
         return source
@@ -146,7 +146,7 @@ def _translated(profile: Profile, task: Task, languages: Sequence[str]) -> list[
     assert task.translated is not None
     root, codes = prepare(profile), list(languages)
     if "all" in languages:
-        located = {code: _of_language(task.translated, code, root) for code in profile.languages}
+        located = {code: of_language(task.translated, code, root) for code in profile.languages}
         codes = [
             code
             for code, where in located.items()
@@ -210,13 +210,7 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            name = revisions.HUB_IDS.get(dataset, dataset)
-            if "/" not in name:
-                raise InputError(
-                    f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
-                )
-            revision = fingerprint(root, dataset, config)
-            return datasets.load_dataset(name, config, split=split, revision=revision)
+            return from_hub(dataset, config, split)
         files = sorted((root / dataset / config).glob("*.parquet"))
         if not any(file.name.startswith(f"{split}-") for file in files):
             sides = bitext.files(root / dataset, config, split)
@@ -236,6 +230,19 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
         return None
 
 
+def from_hub(dataset: str, config: str, split: str) -> Any:
+    """Return one split as a `datasets.Dataset`, at the revision that is pinned for its id."""
+    import datasets
+
+    name = revisions.HUB_IDS.get(dataset, dataset)
+    if "/" not in name:
+        raise InputError(
+            f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
+        )
+    revision = fingerprint(None, dataset, config)
+    return datasets.load_dataset(name, config, split=split, revision=revision)
+
+
 def _columns(file: Path) -> str:
     """List the columns of a parquet file."""
     from pyarrow import parquet
@@ -250,9 +257,9 @@ def _examples(table: Any, source: Source, language: str, limit: int) -> list[Exa
     columns = {ours: _names(table, theirs) for ours, theirs in source.columns.items()}
     kept: Iterable[int] = range(len(table))
     if source.language_column and language:
-        kept = [i for i, code in enumerate(table[source.language_column]) if code == language]
+        kept = [i for i, code in enumerate(table[source.language_column][:]) if code == language]
     if source.identifier_prefix:
-        identifiers = table[source.columns["identifier"]]
+        identifiers = table[source.columns["identifier"]][:]
         kept = [
             i for i, name in enumerate(identifiers) if name.startswith(source.identifier_prefix)
         ]

@@ -238,9 +238,15 @@ def _without_ccgbank(profile: Profile) -> Profile:
 
 
 def encoder_path(profile: Profile) -> str:
-    """Return the existing encoder: a folder of the repository, any other folder, or a hub id."""
-    inside = paths.REPOSITORY / profile.encoder.path
-    return str(inside) if inside.is_dir() else profile.encoder.path
+    """Return the existing encoder: a folder of the repository, of the mirror, any other, or an id.
+
+    A mirror has it under its id, as `lib.hub_mirror` leaves it.
+    """
+    mirror = data_root(profile) if profile.world is None else None
+    for place in (paths.REPOSITORY, *([mirror] if mirror else [])):
+        if (place / profile.encoder.path).is_dir():
+            return str(place / profile.encoder.path)
+    return profile.encoder.path
 
 
 def _explain(error: Any) -> str:

@@ -19,6 +19,7 @@ from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 
+PHASES = ("pretrain", "intermediate", "transfer")
 STARTS = re.compile(r"Job \d+: (.*)")
 # What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
 SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
@@ -52,7 +53,7 @@ def check_existing(settings: Profile) -> list[Cell]:
     for file in paths.results(settings.name).glob("*/**/run.json"):
         parts = file.relative_to(paths.results(settings.name)).parent.parts
         phase, *names, seed = parts
-        if "all" not in names and seed != "seed=0":
+        if phase not in PHASES or ("all" not in names and seed != "seed=0"):
             continue
         condition, target = [*names, ""][:2]
         together = Cell(settings.name, phase, int(seed.removeprefix("seed=")), condition, target)

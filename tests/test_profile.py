@@ -244,3 +244,71 @@ def test_a_digest_follows_values_and_not_their_order() -> None:
     assert profile.digest({"b": {"d": "é", "c": [1, 2]}, "a": 1}) == one
     assert profile.digest({"a": 1, "b": {"c": [2, 1], "d": "é"}}) != one
     assert profile.digest({"a": True, "b": {"c": [1, 2], "d": "é"}}) != one
+
+
+# XTREME
+
+PHANG = {"anli", "mnli", "qqp", "squad_v2", "squad", "hellaswag", "ccg", "cosmos_qa",
+         "commonsense_qa"}  # fmt: skip
+# jiant at daa5a258e3af, scripts/benchmarks/xtreme/subscripts: epochs, batch, length.
+PHANG_TARGETS = {
+    "xnli": (2, 32, 256), "pawsx": (5, 32, 256), "udpos": (10, 32, 256), "panx": (10, 32, 256),
+    "xquad": (2, 16, 384), "mlqa": (2, 16, 384), "tydiqa": (2, 16, 384),
+}  # fmt: skip
+
+
+@pytest.fixture(params=["xtreme_base", "xtreme_large"])
+def xtreme(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> profile.Profile:
+    """Return each XTREME profile, nothing left out for want of CCGbank."""
+    monkeypatch.setenv("CCGBANK_ROOT", str(tmp_path))
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    return profile.load(request.param)
+
+
+def test_xtreme_fine_tunes_as_phang_et_al_do(xtreme: profile.Profile) -> None:
+    assert set(xtreme.targets) == {*PHANG_TARGETS, "bucc", "tatoeba"}
+    assert len(xtreme.languages) == len(set(xtreme.languages)) == 40
+    for name, expected in PHANG_TARGETS.items():
+        how = xtreme.targets[name]
+        assert (how.epochs, how.batch_examples, how.max_sequence_length) == expected
+        assert (how.learning_rate, how.warmup_ratio) == (1e-5, 0.1)
+
+
+def test_xtreme_compares_the_questions_conditions_on_one_budget(xtreme: profile.Profile) -> None:
+    compared = ["ud_parsing", "stsb", "ud_parsing_shuffled", "mlm_on_ewt_text", "mlm_on_stsb_text",
+                "ud_parsing-deep_biaffine", "stsb-bi", "sick", "qqp", "paws", "ccg"]  # fmt: skip
+    assert all(xtreme.budget_of(name) == xtreme.intermediate for name in compared)
+    assert "udpos" not in xtreme.clean_targets  # udpos.English holds EWT
+    assert not {"bucc", "tatoeba"} & set(xtreme.clean_targets)
+
+
+def test_xtreme_trains_a_condition_of_each_kind(xtreme: profile.Profile) -> None:
+    from lib import tasks
+
+    found = {tasks.get(name).kind for how in xtreme.conditions.values() for name in how.trained
+             if name}  # fmt: skip
+    assert found == {"parsing", "tagging", "regression", "classification", "multiple_choice",
+                     "span", "mlm"}  # fmt: skip
+    conditions = xtreme.conditions.values()
+    assert any(how.task == "multitask" and how.cap for how in conditions)
+    assert any(how.joint_mlm for how in conditions)
+    assert {("de",), ("all",)} <= {tuple(how.translated) for how in conditions}
+
+
+def test_xtreme_large_trains_all_nine_tasks_of_phang_et_al_on_their_budget(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CCGBANK_ROOT", str(tmp_path))
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    settings = profile.load("xtreme_large")
+    for suffix, share in (("", 0), ("-joint_mlm", 0.2)):
+        for task in PHANG:
+            name = f"{task}-3epochs{suffix}"
+            how, budget = settings.conditions[name], settings.budget_of(name)
+            assert (how.task, how.joint_mlm) == (task, share)
+            length = 384 if task.startswith("squad") else 256
+            assert (budget.epochs, budget.batch_examples) == (3, 32)
+            assert (budget.learning_rate, budget.max_sequence_length) == (1e-5, length)
+        assert set(settings.conditions[f"multitask{suffix}"].tasks) == PHANG

@@ -29,7 +29,7 @@ FURTHER = {
     "sick_train": 32, "qqp_train": 24, "paws_train": 24, "anli_train": 18, "snli_train": 24,
     "squad_v2_train": 24, "hellaswag_train": 24, "cosmosqa_train": 24, "commonsenseqa_train": 24,
     "ccg_train": 40, "intermediate_evaluation": 12, "mlqa_evaluation": 12, "tydiqa_train": 24,
-    "tydiqa_evaluation": 12, "bucc_pairs": 8, "bucc_distractors": 16,
+    "tydiqa_evaluation": 12, "bucc_pairs": 6, "bucc_distractors": 10,
     "xnli_translated": 1,
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ XLM_R = XLMRobertaConfig(
     attention_probs_dropout_prob=0.1, max_position_embeddings=514, type_vocab_size=1,
     initializer_range=0.02, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1, eos_token_id=2,
 )  # fmt: skip
-SMALL = {"max_sequence_length": 48, "batch_tokens": 96, "evaluation_examples": 3}
+SMALL = {"max_sequence_length": 64, "batch_tokens": 128, "evaluation_examples": 4}
 ROWS = [name for name in tasks.intermediate() if name != "mlm"]
 # Of the profile's conditions one of each way to train; and one that trains every row of the table.
 TRAINED = ["mlm_on_ewt_text", "ud_parsing-deep_biaffine", "stsb-bi", "stsb-joint_mlm",

@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True, help="mirror to write into")
     wanted = parser.parse_args(arguments)
     try:
-        settings = profile.load(wanted.profile)
+        settings = profile.load(wanted.profile, whole=True)
         folder = (paths.REPOSITORY / wanted.folder.expanduser()).resolve()
         failed = build(settings, folder)
     except InputError as error:

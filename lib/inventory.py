@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from lib import bitext, corpora, tasks
+from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source
 
-Role = Literal["text", "training", "development", "evaluation"]
+# Of `translation`, what is not there is done without.
+Role = Literal["text", "training", "translation", "development", "evaluation"]
 BITEXT = "bucc2018"  # on no hub: the shared task's own files
 
 
@@ -41,7 +43,7 @@ class Split:
 
 
 def of(settings: Profile) -> list[Split]:
-    """List the splits of a profile, each once: text, then training, development, evaluation.
+    """List the splits of a profile, each once, in the order of their roles.
 
     Of a world nothing: it is written here, whole. CCGbank is left out: `lib.profile` sees to it.
     Of translated training sets for `all` languages those of XNLI are listed.
@@ -54,8 +56,22 @@ def of(settings: Profile) -> list[Split]:
         split = Split(corpora.of_language(source, language, root), role, task, language)
         if source.dataset != tasks.CCGBANK:
             found.setdefault(split.name, split)
-    order = ("text", "training", "development", "evaluation")
-    return sorted(found.values(), key=lambda split: order.index(split.role))
+    return sorted(found.values(), key=lambda split: get_args(Role).index(split.role))
+
+
+def check(settings: Profile) -> None:
+    """Check, before anything runs, that a mirror holds the text and the training data.
+
+    Raises InputError with id, configuration and folder of the first that is missing.
+    """
+    root = data_root(settings)
+    if root is None:
+        return
+    for split in of(settings):
+        if split.role in ("text", "training") and not split.stands_in(root):
+            raise InputError(f"DATA_ROOT: {root}: no {split.source.dataset}/{split.source.config}/"
+                             f"{split.source.split}-*.parquet, which profile {settings.name!r} "
+                             "reads")  # fmt: skip
 
 
 def reads_text(settings: Profile) -> list[str]:
@@ -73,8 +89,9 @@ def _read(settings: Profile) -> Iterator[tuple[str, Role, str, Source]]:
             if task.kind == "mlm":
                 continue
             if how.translated and task.translated:
+                role: Role = "translation" if "all" in how.translated else "training"
                 for code in _translations(settings, how.translated):
-                    yield name, "training", code, task.translated
+                    yield name, role, code, task.translated
             else:
                 yield from ((name, "training", "", tasks.TRAINING[each]) for each in task.train)
             if name in how.trained and task.validation:

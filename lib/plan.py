@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
+from typing import get_args
 
 from lib import costs, inventory, paths, profile, results, sizes, tasks, workflow
 from lib.costs import Load
@@ -205,7 +206,9 @@ def _characters(settings: Profile, split: inventory.Split) -> float:
         size = sizes.of_evaluation(settings, split.task, split.language)
     elif split.role == "development":
         size = sizes.of_development(settings, split.task)
-    elif split.role == "training" and split.source not in _substitutes(settings, split.task):
+    elif split.role in ("training", "translation") and split.source not in _substitutes(
+        settings, split.task
+    ):
         size = sizes.of_training(settings, split.task)
         if not split.language:  # one of several sources
             size = Size(size.examples // len(task.train), size.tokens)
@@ -240,7 +243,7 @@ def missing(settings: Profile) -> list[str]:
     ]
     where = f"in {root}" if root else "on the hub"
     lines = []
-    for role in ("text", "training", "development", "evaluation"):
+    for role in get_args(inventory.Role):
         of_role = [split for split in absent if split.role == role]
         for dataset in dict.fromkeys(split.source.dataset for split in of_role):
             found = [split for split in of_role if split.source.dataset == dataset]

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lib import intermediate, paths, pretraining, profile, results, transfer
+from lib import intermediate, inventory, paths, pretraining, profile, results, transfer
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -80,7 +80,7 @@ def run(name: str, cores: str, extra: list[str]) -> int:
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
-    profile.check_data(settings)
+    inventory.check(settings)
     folder = paths.results(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:

@@ -242,7 +242,7 @@ def test_what_is_on_no_hub_is_named_with_where_it_comes_from(
     for name in ("DATA_ROOT", "CCGBANK_ROOT"):
         monkeypatch.delenv(name, raising=False)
     write("multilingual-text", "af", "train", {"text": ["een"]})
-    text, pairs, grammar = hub_mirror.elsewhere(profile.load("xtreme_base"), tmp_path)
+    text, pairs, grammar = hub_mirror.elsewhere(profile.load("xtreme_base", whole=True), tmp_path)
     assert "lib.multilingual_text" in text and " ar bg " in text and " af " not in text
     assert "bucc2018" in pairs and "de-en, fr-en, ru-en, zh-en" in pairs
     assert "CCGBANK_ROOT" in grammar

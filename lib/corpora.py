@@ -13,12 +13,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from lib import bitext, ccgbank, paths, revisions, tasks, typology
+from lib import bitext, ccgbank, columns, paths, revisions, tasks, typology
+from lib.columns import Example
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
-Example = dict[str, Any]
 PARQUET = "refs/convert/parquet"
 _recordings: list[dict[str, str]] = []
 
@@ -51,18 +51,22 @@ def load(
 
     `limit` keeps the first so many of a fixed shuffle (0: all). Raises InputError with id,
     configuration and folder where the data are missing, unless not `required`: then the list is
-    empty. A renamed column and a text column without text are errors, too.
+    empty. Labels or tags of a single value are an error, and whatever `columns.read` refuses.
     """
+    examples = _read(profile, source, language, required)
+    labels = _labels(examples) if len(examples) > 1 else set()
+    if len(labels) == 1:
+        raise InputError(f"{source.dataset} {source.config} {source.split} {language}: every label "
+                         f"is {labels.pop()!r}, expected a labelled split")  # fmt: skip
+    return _shuffled(examples)[:limit] if limit and limit < len(examples) else examples
+
+
+def _read(
+    profile: Profile, source: Source, language: str = "", required: bool = True
+) -> list[Example]:
     root = prepare(profile)
-    codes = typology.languages(root)
-    row = codes.loc[language] if language else None
-    if row is not None:
-        # Tatoeba names a few languages by their macrolanguage's code.
-        iso3 = row.get("tatoeba") or row["iso3"]
-        config = source.config.format(code=language, iso3=iso3, name=row["name"])
-        prefix = source.identifier_prefix.format(name=row["name"].lower())
-    else:
-        config, prefix = source.config, source.identifier_prefix
+    source = _in_language(source, language, root)
+    config = source.config
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
         folder = _ccgbank(profile, root)
@@ -73,23 +77,31 @@ def load(
         table = _table(source.dataset, config, source.split, root)
     for record in _recordings if table is not None else []:
         record[f"{source.dataset}/{config}"] = version()
-    if table is None:
-        if not required:
-            return []
+    if table is not None:
+        return columns.read(table, source, language)
+    if required:
         raise InputError(
             f"{source.dataset}: no configuration {config!r} with a split {source.split!r} "
             f"in {root or 'the hub'}"
         )
-    missing = [
-        theirs
-        for theirs in source.columns.values()
-        if theirs.partition(".")[0] not in table.column_names
-    ]
-    if missing:
-        raise InputError(
-            f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
-        )
-    return _examples(table, replace(source, identifier_prefix=prefix), language, limit)
+    return []
+
+
+def _in_language(source: Source, language: str, root: Path | None) -> Source:
+    """Fill a language's codes and name in, where one is given."""
+    if not language:
+        return source
+    codes = typology.languages(root)
+    if language not in codes.index:
+        raise InputError(f"unknown language {language!r}: expected one of {', '.join(codes.index)}")
+    row = codes.loc[language]
+    # Tatoeba names a few languages by their macrolanguage's code.
+    iso3 = row.get("tatoeba") or row["iso3"]
+    return replace(
+        source,
+        config=source.config.format(code=language, iso3=iso3, name=row["name"]),
+        identifier_prefix=source.identifier_prefix.format(name=row["name"].lower()),
+    )
 
 
 def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
@@ -107,7 +119,7 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     load, for labels or tags of a single value, and for questions of which none has an answer.
     """
     examples = [
-        example for name in names for example in load(profile, tasks.TRAINING[name])
+        example for name in names for example in _read(profile, tasks.TRAINING[name])
     ]  # fmt: skip
     examples = _shuffled(examples)[: limit or None]
     if not examples:
@@ -176,85 +188,29 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
-    except datasets.exceptions.DatasetGenerationError:
+    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+        said = str(error)
+        if isinstance(error, InputError):
+            raise
+        if "BuilderConfig" in said or "Unknown split" in said:
+            return None
+        if "corresponds to no data" in said:
+            raise InputError(f"{dataset} {config} {split}: its files hold no row") from None
         if root is None:
             raise
         found = "; ".join(f"{file.name}: {_columns(file)}" for file in files)
         raise InputError(f"{dataset} {config}: its splits do not have the columns that its card or "
                          f"each other's files say; found {found}") from None  # fmt: skip
-    except ValueError as error:
-        if isinstance(error, InputError) or "config" not in str(error).lower():
-            raise
-        return None
 
 
 def _columns(file: Path) -> str:
     """List the columns of a parquet file."""
-    from pyarrow import parquet
+    from pyarrow import ArrowInvalid, parquet
 
     try:
         return ", ".join(parquet.read_schema(file).names)
-    except OSError:
-        return "not a parquet file"
-
-
-def _examples(table: Any, source: Source, language: str, limit: int) -> list[Example]:
-    columns = {ours: _names(table, theirs) for ours, theirs in source.columns.items()}
-    kept: Iterable[int] = range(len(table))
-    if source.language_column and language:
-        kept = [i for i, code in enumerate(table[source.language_column]) if code == language]
-    if source.identifier_prefix:
-        identifiers = table[source.columns["identifier"]]
-        kept = [
-            i for i, name in enumerate(identifiers) if name.startswith(source.identifier_prefix)
-        ]
-    examples = [
-        {"id": str(i)} | {ours: values[i] for ours, values in columns.items()} for i in kept
-    ]  # fmt: skip
-    if "label" in columns:
-        unlabelled = (None, -1, "-1", "")
-        examples = [example for example in examples if example["label"] not in unlabelled]
-    if "choice0" in columns:
-        names = [name for name in columns if name.startswith("choice")]
-        examples = [e | {"choices": [e[name] for name in names]} for e in examples]
-    if "answers" in columns:
-        for example in examples:
-            example["starts"] = list(example["answers"]["answer_start"])
-            example["answers"] = list(example["answers"]["text"])
-    if "heads" in columns:
-        examples = [_basic_tree(example) for example in examples]
-    if limit and limit < len(examples):
-        examples = _shuffled(examples)[:limit]
-    return examples
-
-
-def _names(table: Any, column: str) -> list[Any]:
-    """Return a column, or the field of a struct, with class labels as names."""
-    import datasets
-
-    outer, _, inside = column.partition(".")
-    if inside:
-        return [row[inside] for row in table[outer]]
-    feature = table.features[column]
-    values = table[column][:]
-    if isinstance(feature, datasets.ClassLabel):
-        return [feature.names[value] if value >= 0 else None for value in values]
-    inner = getattr(feature, "feature", None)
-    if isinstance(inner, datasets.ClassLabel):
-        return [[inner.names[value] for value in row] for row in values]
-    return values
-
-
-def _basic_tree(example: Example) -> Example:
-    """Keep the words of the basic tree: a multiword token or empty node has no head of its own."""
-    heads = example["heads"]
-    kept = [i for i, head in enumerate(heads) if head not in (None, "None", "_", "")]
-    return example | {
-        "words": [example["words"][i] for i in kept],
-        "heads": [int(heads[i]) for i in kept],
-        "relations": [example["relations"][i] for i in kept],
-        "upos": [example["upos"][i] for i in kept],
-    }
+    except (OSError, ArrowInvalid):
+        return "not a whole parquet file"
 
 
 def _shuffled(examples: list[Example]) -> list[Example]:

@@ -53,20 +53,20 @@ def load(
     configuration and folder where the data are missing, unless not `required`: then the list is
     empty. Labels or tags of a single value are an error, and whatever `columns.read` refuses.
     """
+    source = _in_language(source, language, prepare(profile))
     examples = _read(profile, source, language, required)
     labels = _labels(examples) if len(examples) > 1 else set()
     if len(labels) == 1:
-        raise InputError(f"{source.dataset} {source.config} {source.split} {language}: every label "
-                         f"is {labels.pop()!r}, expected a labelled split")  # fmt: skip
+        raise InputError(f"{source.dataset} {source.config} {source.split}: every label is "
+                         f"{labels.pop()!r}, expected a labelled split")  # fmt: skip
     return _shuffled(examples)[:limit] if limit and limit < len(examples) else examples
 
 
 def _read(
     profile: Profile, source: Source, language: str = "", required: bool = True
 ) -> list[Example]:
-    root = prepare(profile)
-    source = _in_language(source, language, root)
-    config = source.config
+    """Read a source whose language is filled in."""
+    root, config = prepare(profile), source.config
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
         folder = _ccgbank(profile, root)
@@ -194,23 +194,32 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
             raise
         if "BuilderConfig" in said or "Unknown split" in said:
             return None
-        if "corresponds to no data" in said:
-            raise InputError(f"{dataset} {config} {split}: its files hold no row") from None
         if root is None:
             raise
-        found = "; ".join(f"{file.name}: {_columns(file)}" for file in files)
-        raise InputError(f"{dataset} {config}: its splits do not have the columns that its card or "
-                         f"each other's files say; found {found}") from None  # fmt: skip
+        raise InputError(f"{dataset} {config}: cannot be read; expected splits with the columns of "
+                         f"its card and of each other, found {_difference(files)}"
+                         ) from None  # fmt: skip
 
 
-def _columns(file: Path) -> str:
-    """List the columns of a parquet file."""
+def _difference(files: list[Path]) -> str:
+    """Say which columns of parquet files are not in all of them; all, where no file differs."""
     from pyarrow import ArrowInvalid, parquet
 
-    try:
-        return ", ".join(parquet.read_schema(file).names)
-    except (OSError, ArrowInvalid):
-        return "not a whole parquet file"
+    found = {}
+    for file in files:
+        try:
+            empty = parquet.read_metadata(file).num_rows == 0
+            columns = [f"{column.name} {column.type}" for column in parquet.read_schema(file)]
+            found[file.name] = ["no row"] if empty else columns
+        except (OSError, ArrowInvalid):
+            found[file.name] = ["not a whole parquet file"]
+    shared = set.intersection(*map(set, found.values()))
+    if all(shared == set(columns) for columns in found.values()):
+        shared = set()
+    return "; ".join(
+        f"{name}: {', '.join(column for column in columns if column not in shared)}"
+        for name, columns in found.items()
+    )
 
 
 def _shuffled(examples: list[Example]) -> list[Example]:

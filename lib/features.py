@@ -16,6 +16,7 @@ from lib.corpora import Example
 from lib.errors import InputError
 from lib.tasks import Task
 
+SHORTEST = 8
 RELATIONS = tuple(
     (
         "acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep "
@@ -28,7 +29,14 @@ RELATIONS = tuple(
 def make(
     task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str = "cross"
 ) -> list[Feature]:
-    """Return the features of examples for a task, sequences of at most `length` subword tokens."""
+    """Return the features of examples for a task, sequences of at most `length` subword tokens.
+
+    What is longer is split (words, contexts), or cut with a line that counts it (pairs, choices,
+    questions). Raises InputError for a label that the task does not have, and for an answer that
+    is not where it should be.
+    """
+    if length < SHORTEST:
+        raise InputError(f"max_sequence_length: found {length}, expected at least {SHORTEST}")
     if not examples:
         return []
     if task.kind in ("tagging", "parsing"):
@@ -221,6 +229,10 @@ def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
     A window without the whole answer is labelled with position 0, the start token. An answer that
     no window holds whole, for its length, can be neither learned nor found: a line counts them.
     """
+    room = length - length // 2 - tokenizer.num_special_tokens_to_add(pair=True)
+    if room <= length // 4:
+        raise InputError(f"max_sequence_length: {length} leaves {room} subword tokens beside a "
+                         "question: too few for windows that overlap")  # fmt: skip
     questions = [" ".join(example["question"].split()) for example in examples]
     # A question may fill half of a window at most: the rest is for the context.
     cut = tokenizer(
@@ -252,7 +264,7 @@ def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
             tuple(offset) if within else (-1, -1)
             for offset, within in zip(encoded["offset_mapping"][window], inside, strict=True)
         ]
-        first, last = _answer_tokens(example, offsets)
+        first, last = _answer_tokens(task, example, offsets)
         features.append(
             {
                 "example": number,
@@ -270,14 +282,16 @@ def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
     return features
 
 
-def _answer_tokens(example: Example, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _answer_tokens(
+    task: Task, example: Example, offsets: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
     if not example["answers"]:
         return 0, 0
     begin = example["starts"][0]
     end = begin + len(example["answers"][0])
     if example["context"][begin:end] != example["answers"][0]:
         raise InputError(
-            f"question {example.get('identifier', example['id'])}: the context holds "
+            f"{task.name}: question {example.get('identifier', example['id'])}: the context holds "
             f"{example['context'][begin:end]!r} at {begin}, not {example['answers'][0]!r}"
         )
     touched = [i for i, (left, right) in enumerate(offsets) if left < end and right > begin]

@@ -235,7 +235,7 @@ def test_training_sets_are_joined(real: Profile, write: Write) -> None:
     assert corpora.load_training(real, tasks.get("xnli"), sources, 4) == found[:4]
 
 
-# Refusals
+# Refusals; `test_bad_input` has the table of what files may hold
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -254,26 +254,6 @@ def test_a_missing_configuration_is_named_with_id_and_folder(
         for part in (XTREME, name, "'test'", str(tmp_path)):
             assert part in message
         assert corpora.load(real, evaluation("udpos"), code, required=False) == []
-
-
-def test_a_renamed_column_is_named(real: Profile, write: Write) -> None:
-    write(XTREME, "udpos.German", "test", {"words": [["a"]], "pos_tags": [[0]]}, pos_tags=TAGS)
-    message = refused(lambda: corpora.load(real, evaluation("udpos"), "de"))
-    assert "udpos.German" in message and "'tokens'" in message and "words" in message
-
-
-def test_labels_of_a_single_value_are_refused(real: Profile, write: Write) -> None:
-    rows = {"sentence1": ["a", "b"], "sentence2": ["x", "y"], "label": [0.0, 0.0]}
-    write("nyu-mll/glue", "stsb", "train", rows)
-    message = refused(lambda: corpora.load_training(real, tasks.get("stsb"), ["stsb"], 0))
-    assert "stsb" in message and "0.0" in message
-
-
-def test_training_data_without_a_labelled_example_are_refused(real: Profile, write: Write) -> None:
-    rows = {"sentence1": ["a", "b"], "sentence2": ["x", "y"], "label": [-1.0, -1.0]}
-    write("nyu-mll/glue", "stsb", "train", rows)
-    message = refused(lambda: corpora.load_training(real, tasks.get("stsb"), ["stsb"], 0))
-    assert "stsb" in message
 
 
 def test_text_that_is_on_no_hub_says_how_to_build_it(

@@ -5,6 +5,7 @@ for a bi-encoder pair). One dataset item is one ready batch, so the Trainer's ow
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+
+from lib.profile import Budget
 
 Feature = dict[str, Any]
 Collate = Callable[[list[Feature]], dict[str, Any]]
@@ -22,28 +25,55 @@ def number_of_tokens(feature: Feature) -> int:
     return sum(len(sequence) for sequence in feature["input_ids"])
 
 
-def plan_updates(lengths: Sequence[int], budget: int, updates: int, seed: int) -> list[list[int]]:
-    """Plan `updates` batches of `budget` tokens, as full as they get, of similar lengths.
+def number_of_updates(lengths: Sequence[int], budget: Budget) -> int:
+    """Return the updates of a training on features of these lengths, as its budget says."""
+    if budget.updates:
+        return budget.updates
+    whole = len(lengths) / budget.batch_examples if budget.batch_examples else (
+        sum(lengths) / budget.batch_tokens
+    )  # fmt: skip
+    return max(1, round(budget.epochs * whole))
+
+
+def plan_training(
+    lengths: Sequence[int], budget: Budget, seed: int, updates: int = 0
+) -> list[list[int]]:
+    """Plan the batches of a training as its budget says; `updates` stands in for its length."""
+    updates = updates or number_of_updates(lengths, budget)
+    if budget.batch_examples:
+        return plan_updates(lengths, budget.batch_examples, updates, seed, [1] * len(lengths))
+    return plan_updates(lengths, budget.batch_tokens, updates, seed)
+
+
+def plan_updates(
+    lengths: Sequence[int], size: int, updates: int, seed: int, costs: Sequence[int] = ()
+) -> list[list[int]]:
+    """Plan `updates` batches of `size` tokens, as full as they get, of similar lengths.
 
     Examples come in shuffled epochs, each index once an epoch, and are taken in pools of about 32
     batches, sorted by length within a pool: little padding, and still a fresh mixture each epoch.
     What fills no whole batch waits for the next pool, so that conditions whose examples differ in
-    length read the same number of tokens. An example over the budget gets a batch of its own. The
-    order follows from the seed.
+    length read the same number of tokens. An example over the size gets a batch of its own. The
+    order follows from the seed. `costs` is what each example takes of the size, where that is not
+    its length.
     """
     rng = np.random.default_rng(seed)
+    costs = costs or lengths
     batches: list[list[int]] = []
-    waiting: list[int] = []
-    pool = 32 * budget
+    waiting: deque[int] = deque()
+    pool, epoch, left = 32 * size, sum(costs), 0
     while len(batches) < updates:
-        waiting += rng.permutation(len(lengths)).tolist()
-        while sum(lengths[i] for i in waiting) >= pool and len(batches) < updates:
-            taken, total = 0, 0
+        waiting.extend(rng.permutation(len(lengths)).tolist())
+        left += epoch
+        while left >= pool and len(batches) < updates:
+            taken: list[int] = []
+            total = 0
             while total < pool:
-                total += lengths[waiting[taken]]
-                taken += 1
-            full, rest = _fill(sorted(waiting[:taken], key=lambda i: lengths[i]), lengths, budget)
-            waiting = rest + waiting[taken:]
+                taken.append(waiting.popleft())
+                total += costs[taken[-1]]
+            full, rest = _fill(sorted(taken, key=lambda i: lengths[i]), costs, size)
+            waiting.extendleft(reversed(rest))
+            left += sum(costs[i] for i in rest) - total
             batches += [full[i] for i in rng.permutation(len(full))]
     return batches[:updates]
 
@@ -89,6 +119,10 @@ class Batches(Dataset):
         """Count the subword tokens that one pass over the plan reads."""
         lengths = [number_of_tokens(feature) for feature in self.features]
         return sum(lengths[i] for batch in self.plan for i in batch)
+
+    def epochs(self) -> float:
+        """Count how often a pass over the plan reads the features."""
+        return round(sum(map(len, self.plan)) / len(self.features), 2)
 
 
 def for_evaluation(features: Sequence[Feature], budget: int, collate: Collate) -> Batches:

@@ -2,7 +2,7 @@
 
 from lib import tasks, typology
 from lib.errors import InputError
-from lib.profile import Condition, Profile
+from lib.profile import Budget, Condition, Profile
 
 
 def check(profile: Profile, file: str) -> None:
@@ -20,8 +20,17 @@ def check(profile: Profile, file: str) -> None:
         raise InputError(
             f"{file}: conditions.all: the name stands for every condition; choose another"
         )
+    _check_budget(profile.intermediate, True, f"{file}: intermediate")
     for name, condition in profile.conditions.items():
         _check_condition(condition, f"{file}: conditions.{name}")
+        if condition.budget:
+            _check_budget(condition.budget, True, f"{file}: conditions.{name}.budget")
+        for code in condition.translated:
+            if code not in (*profile.languages, "all"):
+                raise InputError(
+                    f"{file}: conditions.{name}.translated: unknown language {code!r}:"
+                    f" expected all, or some of {', '.join(profile.languages)}"
+                )
     for needed in ("none", "random"):
         if needed not in profile.conditions:
             raise InputError(f"{file}: conditions.{needed}: missing; it is always part of the grid")
@@ -29,10 +38,8 @@ def check(profile: Profile, file: str) -> None:
         if target not in tasks.TARGETS:
             expected = ", ".join(tasks.TARGETS)
             raise InputError(f"{file}: targets.{target}: unknown task: expected one of {expected}")
-        if (tasks.get(target).kind == "retrieval") != (settings.updates == 0):
-            expected = "0: retrieval is not trained" if settings.updates else "at least 1"
-            found = f"found {settings.updates}"
-            raise InputError(f"{file}: targets.{target}.updates: {found}, expected {expected}")
+        trained = tasks.get(target).kind != "retrieval"
+        _check_budget(settings, trained, f"{file}: targets.{target}")
         if settings.pair == "bi" and tasks.get(target).kind != "classification":
             raise InputError(f"{file}: targets.{target}.pair: found 'bi', expected 'cross': "
                              f"{target} does not classify sentence pairs")  # fmt: skip
@@ -69,6 +76,17 @@ def check(profile: Profile, file: str) -> None:
         raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
 
 
+def _check_budget(budget: Budget, trained: bool, where: str) -> None:
+    """Refuse a training without a length, or with two, and any length where nothing trains."""
+    given = {"updates": budget.updates, "epochs": budget.epochs}
+    found = ", ".join(f"{key} = {value:g}" for key, value in given.items() if value) or "neither"
+    if not trained and found != "neither":
+        raise InputError(f"{where}.updates: found {found}, expected 0: retrieval is not trained")
+    if trained and sum(value > 0 for value in given.values()) != 1:
+        raise InputError(f"{where}.updates: found {found}, expected either updates, at least 1, or "
+                         "epochs")  # fmt: skip
+
+
 def _check_condition(condition: Condition, where: str) -> None:
     def refuse_unless(sound: bool, problem: str) -> None:
         if not sound:
@@ -86,6 +104,13 @@ def _check_condition(condition: Condition, where: str) -> None:
                   ".random_encoder: goes without a task")  # fmt: skip
     refuse_unless(condition.pair == "cross" or bool({"regression", "classification"} & {*kinds}),
                   ".pair: only a sentence-pair task has pairs")  # fmt: skip
+    pooled = {"regression", "classification", "multiple_choice"} & {*kinds}
+    problem = f".pooling: found {condition.pooling!r}: only sentence pairs and choices pool"
+    refuse_unless(condition.pooling == "mean" or bool(pooled), problem)
+    for task in condition.trained if condition.translated else []:
+        refuse_unless(bool(task) and tasks.get(task).translated is not None,
+                      f".translated: {task or 'no task'} has no translated data")  # fmt: skip
+    refuse_unless(condition.budget is None or bool(condition.task), ".budget: goes with a task")
     refuse_unless(not condition.shuffled or kinds == ["parsing"],
                   ".shuffled: only a parsing task has trees")  # fmt: skip
     refuse_unless(condition.parser == "biaffine" or "parsing" in kinds,

@@ -56,10 +56,10 @@ def _where(source: Source) -> str:
 def _kept(table: Any, source: Source, language: str) -> Sequence[int]:
     """Return the places of a language's examples, where a file mixes several."""
     if source.identifier_prefix:
-        names = table[source.columns["identifier"]]
+        names = table[source.columns["identifier"]][:]
         return [i for i, name in enumerate(names) if str(name).startswith(source.identifier_prefix)]
     if source.language_column and language:
-        return [i for i, code in enumerate(table[source.language_column]) if code == language]
+        return [i for i, code in enumerate(table[source.language_column][:]) if code == language]
     return range(len(table))
 
 

@@ -6,12 +6,14 @@ An example is a dict with our column names (see `tasks.Source.columns`), its lab
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lib import bitext, ccgbank, columns, paths, revisions, tasks, typology
 from lib.columns import Example
@@ -53,7 +55,7 @@ def load(
     configuration and folder where the data are missing, unless not `required`: then the list is
     empty. Labels or tags of a single value are an error, and whatever `columns.read` refuses.
     """
-    source = _in_language(source, language, prepare(profile))
+    source = _of_language(source, language, prepare(profile))
     examples = _read(profile, source, language, required)
     labels = _labels(examples) if len(examples) > 1 else set()
     if len(labels) == 1:
@@ -87,8 +89,8 @@ def _read(
     return []
 
 
-def _in_language(source: Source, language: str, root: Path | None) -> Source:
-    """Fill a language's codes and name in, where one is given."""
+def _of_language(source: Source, language: str, root: Path | None) -> Source:
+    """Fill a language's codes and name into a source; raises InputError for an unknown one."""
     if not language:
         return source
     codes = typology.languages(root)
@@ -112,15 +114,23 @@ def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
     return paths.ccgbank() if profile.world is None else None
 
 
-def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int) -> list[Example]:
+def load_training(
+    profile: Profile,
+    task: Task,
+    names: Iterable[str],
+    limit: int,
+    translated: Sequence[str] = (),
+) -> list[Example]:
     """Load and join the named training sources of a task; refuse labels that cannot teach.
 
-    A full load of another size than the published one is a warning. Raises InputError for an empty
-    load, for labels or tags of a single value, and for questions of which none has an answer.
+    Where languages are given, the task's translated training set stands in (`_translated`). A full
+    load of another size than the published one is a warning. Raises InputError for an empty load,
+    for labels or tags of a single value, and for questions of which none has an answer.
     """
-    examples = [
-        example for name in names for example in _read(profile, tasks.TRAINING[name])
-    ]  # fmt: skip
+    if translated:
+        examples = _translated(profile, task, translated)
+    else:
+        examples = [e for name in names for e in _read(profile, tasks.TRAINING[name])]
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
@@ -131,6 +141,39 @@ def load_training(profile: Profile, task: Task, names: Iterable[str], limit: int
     labels = _labels(examples)
     if len(labels) == 1:
         raise InputError(f"{task.name}: every training label is {labels.pop()!r}")
+    return examples
+
+
+def _translated(profile: Profile, task: Task, languages: Sequence[str]) -> list[Example]:
+    """Load each example of a translated training set once, in one of the languages.
+
+    Which one follows from its place in a fixed shuffle: every language has the same share, and the
+    size is that of the English set. `all` is every language of the profile that is there.
+    """
+    assert task.translated is not None
+    root, codes = prepare(profile), list(languages)
+    if "all" in languages:
+        located = {code: _of_language(task.translated, code, root) for code in profile.languages}
+        codes = [
+            code
+            for code, where in located.items()
+            if _table(where.dataset, where.config, where.split, root) is not None
+        ]
+        absent = ", ".join(code for code in profile.languages if code not in codes)
+        if absent:
+            print(f"{task.name}: {task.translated.dataset} has no {absent}")
+    examples: list[Example] = []
+    size = 0
+    for turn, code in enumerate(codes):
+        found = load(profile, task.translated, code)
+        size = size or len(found)
+        if len(found) != size:
+            raise InputError(
+                f"{task.translated.dataset}: {code} has {len(found):,} examples, {codes[0]} "
+                f"{size:,}: expected translations of each other"
+            )
+        turns = np.random.default_rng(size).permutation(size) % len(codes)
+        examples += [found[i] | {"id": f"{code}-{i}"} for i in np.flatnonzero(turns == turn)]
     return examples
 
 
@@ -224,8 +267,6 @@ def _difference(files: list[Path]) -> str:
 
 def _shuffled(examples: list[Example]) -> list[Example]:
     """Return the examples in an order that depends on their number alone."""
-    import numpy as np
-
     order = np.random.default_rng(len(examples)).permutation(len(examples))
     return [examples[i] for i in order]
 

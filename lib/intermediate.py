@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,12 @@ import pandas as pd
 from lib import baselines, corpora, pretraining, tasks
 from lib.corpora import Example
 from lib.errors import InputError
-from lib.profile import Condition, Profile
+from lib.examples import number_of_labels, permute_tree, samples, text_of
+from lib.profile import Condition, Intermediate, Profile
 from lib.results import Cell, Run, finish, finish_together, read
 from lib.scoring import Scores
 from lib.tasks import Task
 
-SAMPLES = 12
 MLM = "mlm"
 
 
@@ -60,8 +60,8 @@ def parameters(settings: Profile, condition: str, seed: int) -> dict[str, Any]:
     check_seed(settings, seed)
     return {
         "encoder": pretraining.parameters(settings, settings.seeds[seed]),
-        "condition": condition_of(settings, condition).model_dump(),
-        "intermediate": settings.intermediate.model_dump(),
+        "condition": condition_of(settings, condition).model_dump(exclude={"budget"}),
+        "intermediate": settings.budget_of(condition).model_dump(),
         "seed": seed,
     }
 
@@ -99,172 +99,201 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
     started = time.perf_counter()
     training.use_threads(settings.workflow.threads)
     tokenizer = encoder.load_tokenizer(*location)
-    train = _train_masked if how.task == MLM else _train_tasks
+    job = _Job(settings, how, settings.budget_of(condition), seed, location, tokenizer, here)
     with corpora.recording() as data:
-        facts, scores = train(settings, how, seed, location, tokenizer, here)
+        facts, scores = _train_masked(job) if how.task == MLM else _train_tasks(job)
     facts["data"] = data
     return finish(here, wanted, facts, started=started, scores=scores)
 
 
-def examples_of(settings: Profile, task: str, shuffled: bool, seed: int) -> list[Example]:
-    """Load the training examples of an intermediate task, trees permuted for the placebo."""
+def examples_of(settings: Profile, task: str, how: Condition, seed: int) -> list[Example]:
+    """Load the examples that a condition trains a task on: translated, or with permuted trees."""
     row = tasks.get(task)
-    examples = corpora.load_training(settings, row, row.train, 0)
-    if shuffled:
+    examples = corpora.load_training(settings, row, row.train, 0, how.translated)
+    if how.shuffled:
         rng = np.random.default_rng(seed)
         examples = [permute_tree(example, rng) for example in examples]
     return examples
 
 
-def permute_tree(example: Example, rng: np.random.Generator) -> Example:
-    """Move a tree's nodes to random words of its sentence: the same tree shape, no syntax."""
-    number = len(example["words"])
-    place = rng.permutation(number)
-    heads, relations = [0] * number, [""] * number
-    for old, new in enumerate(place):
-        head = example["heads"][old]
-        heads[new] = int(place[head - 1]) + 1 if head else 0
-        relations[new] = example["relations"][old]
-    return example | {"heads": heads, "relations": relations}
+@dataclass
+class _Job:
+    """What a training of phase 2 needs to know."""
+
+    settings: Profile
+    how: Condition
+    budget: Intermediate
+    seed: int
+    location: tuple[str, str]
+    tokenizer: Any
+    here: Cell
+
+    def fit(self, model: Any, data: Any) -> list[dict[str, float]]:
+        """Train a head or several; return the log."""
+        from lib import training
+
+        return training.fit(model, data, self.budget, self.here, self.seed)
 
 
 @dataclass
 class _Part:
-    """One task of a training: its head on the shared encoder, its batches, its validation."""
+    """One task of a training: its head on the shared encoder, its features, its validation."""
 
     task: Task
     head: Any
     examples: Sequence[Example]
     validation: Sequence[Example]
     features: Sequence[Any]
+    lengths: Sequence[int]
     measure: Callable[[], tuple[Scores, list[Any]]]
-    data: Any = None
 
-    def plan(self, updates: int, batch_tokens: int, pad_id: int, seed: int) -> None:
-        """Plan so many updates."""
+    @classmethod
+    def of(cls, job: _Job, name: str, model: Any) -> Self:
+        """Load a task's data and put a fresh head on the encoder."""
+        from lib import batches, evaluation, features, heads, training
+
+        budget, row, how = job.budget, tasks.get(name), job.how
+        assert row.validation is not None
+        examples = examples_of(job.settings, name, how, job.seed)
+        task = features.with_labels(row, examples)
+        validation = corpora.load(job.settings, row.validation, limit=budget.evaluation_examples)
+        length = budget.max_sequence_length
+        made = features.make(task, examples, job.tokenizer, length, how.pair)
+        head = heads.make(task, model, how.pair, how.pooling, how.parser).to(training.device())
+        measure = partial(
+            evaluation.evaluate, head, task, validation, job.tokenizer,
+            length=length, batch_tokens=4 * budget.batch_tokens, pair=how.pair,
+        )  # fmt: skip
+        lengths = [batches.number_of_tokens(feature) for feature in made]
+        return cls(task, head, examples, validation, made, lengths, measure)
+
+    def planned(self, job: _Job, updates: int) -> Any:
+        """Return the batches of so many updates."""
         from lib import batches
 
-        lengths = [batches.number_of_tokens(feature) for feature in self.features]
-        plan = batches.plan_updates(lengths, batch_tokens, updates, seed)
-        self.data = batches.Batches(self.features, plan, partial(self.head.collate, pad_id=pad_id))
-
-    def epochs(self) -> float:
-        """Count how often the planned batches read the examples."""
-        return round(sum(map(len, self.data.plan)) / len(self.features), 2)
+        plan = batches.plan_training(self.lengths, job.budget, job.seed, updates)
+        collate = partial(self.head.collate, pad_id=job.tokenizer.pad_token_id)
+        return batches.Batches(self.features, plan, collate)
 
 
-def _part(
-    settings: Profile, how: Condition, name: str, seed: int, tokenizer: Any, model: Any
-) -> _Part:
-    from lib import evaluation, features, heads, training
-
-    budget, row = settings.intermediate, tasks.get(name)
-    assert row.validation is not None
-    examples = examples_of(settings, name, how.shuffled, seed)
-    task = features.with_labels(row, examples)
-    validation = corpora.load(settings, row.validation, limit=budget.evaluation_examples)
-    made = features.make(task, examples, tokenizer, budget.max_sequence_length, how.pair)
-    head = heads.make(task, model, how.pair, parser=how.parser).to(training.device())
-    measure = partial(
-        evaluation.evaluate, head, task, validation, tokenizer,
-        length=budget.max_sequence_length, batch_tokens=4 * budget.batch_tokens, pair=how.pair,
-    )  # fmt: skip
-    return _Part(task, head, examples, validation, made, measure)
-
-
-def _train_tasks(
-    settings: Profile, how: Condition, seed: int, location: Any, tokenizer: Any, here: Cell
-) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
+def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train a task, or several at once, with or without MLM on all languages beside them."""
-    from lib import encoder, heads, mixture, training
+    from lib import encoder, mixture, training
 
-    budget = settings.intermediate
-    training.set_seed(seed)
-    joint = encoder.load_for_mlm(*location) if how.joint_mlm else None
-    model = joint.base_model if joint else encoder.load(*location)
-    parts = {name: _part(settings, how, name, seed, tokenizer, model) for name in how.trained}
-    sizes = {name: len(part.examples) for name, part in parts.items()}
-    shares = mixture.shares(sizes, how.cap, how.temperature)
-    shares = {name: (1 - how.joint_mlm) * share for name, share in shares.items()}
-    if joint:
-        shares[MLM] = how.joint_mlm
-    order = mixture.order(shares, budget.updates, seed)
+    training.set_seed(job.seed)
+    joint = encoder.load_for_mlm(*job.location) if job.how.joint_mlm else None
+    model = joint.base_model if joint else encoder.load(*job.location)
+    parts = {name: _Part.of(job, name, model) for name in job.how.trained}
+    order = _order(job, parts)
     updates = Counter(order)
     before = {name: part.measure()[0] for name, part in parts.items()}
-    for name, part in parts.items():
-        part.plan(updates[name], budget.batch_tokens, tokenizer.pad_token_id, seed)
+    data = {name: part.planned(job, updates[name]) for name, part in parts.items()}
     all_heads = {name: part.head for name, part in parts.items()}
-    data = {name: part.data for name, part in parts.items()}
-    tokens = {name: part.data.tokens() for name, part in parts.items()}
+    tokens = {name: data[name].tokens() for name in parts}
     if joint:
-        texts = pretraining.texts_of(settings)
-        data[MLM], _, _ = pretraining.masked_text(
-            settings, texts, tokenizer, updates[MLM], budget.batch_tokens, seed
-        )
-        all_heads[MLM] = heads.MaskedLanguageModel(joint).to(training.device())
-        tokens[MLM] = updates[MLM] * pretraining.tokens_of_update(settings, budget.batch_tokens)
+        data[MLM], all_heads[MLM], tokens[MLM] = _joint(job, joint, updates[MLM])
     if len(data) == 1:
         (trained,), (batches,) = all_heads.values(), data.values()
     else:
         trained, batches = mixture.MixtureOfHeads(all_heads), mixture.Mixture(data, order)
-    log = _fit(settings, trained, batches, here, seed)
+    log = job.fit(trained, batches)
     after = {name: part.measure() for name, part in parts.items()}
-    encoder.save(joint or model, tokenizer, here.work / "encoder")
+    encoder.save(joint or model, job.tokenizer, job.here.work / "encoder")
     facts = {
         "tokens": sum(tokens.values()),
-        "updates": budget.updates,
-        "examples": sum(sizes.values()),
-        "labels": sum(_labels(part.examples) for part in parts.values()),
+        "updates": len(order),
+        "examples": sum(len(part.examples) for part in parts.values()),
+        "labels": sum(number_of_labels(part.examples) for part in parts.values()),
         "head": ", ".join(type(head).__name__ for head in all_heads.values()),
         "log": log,
-        "epochs": {name: part.epochs() for name, part in parts.items()},
+        "epochs": {name: data[name].epochs() for name in parts},
         "updates_of": dict(updates),
         "tokens_of": tokens,
         "samples": [
             sample
             for name, part in parts.items()
-            for sample in _samples(name, part.validation, after[name][1])
+            for sample in samples(name, part.validation, after[name][1])
         ],
     }
+    found = {name: {"before": before[name], "after": after[name][0]} for name in parts}
+    return facts, _scores(job.how, parts, found)
+
+
+def _order(job: _Job, parts: dict[str, _Part]) -> list[str]:
+    """Draw which task each update belongs to; MLM has its share of all updates.
+
+    Epochs are those of all tasks together; MLM comes on top of them.
+    """
+    from lib import batches, mixture
+
+    share, budget = job.how.joint_mlm, job.budget
+    updates = budget.updates
+    if not updates:
+        each = (batches.number_of_updates(part.lengths, budget) for part in parts.values())
+        updates = round(sum(each) / (1 - share))
+    sizes = {name: len(part.examples) for name, part in parts.items()}
+    shares = mixture.shares(sizes, job.how.cap, job.how.temperature)
+    shares = {name: (1 - share) * of_task for name, of_task in shares.items()}
+    return mixture.order(shares | ({MLM: share} if share else {}), updates, job.seed)
+
+
+def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
+    """Return the batches of MLM on the text of every language, its head, and its tokens."""
+    from lib import heads, training
+
+    texts = pretraining.texts_of(job.settings)
+    data, _, _ = pretraining.masked_text(
+        job.settings, texts, job.tokenizer, updates, job.budget.batch_tokens, job.seed
+    )
+    head = heads.MaskedLanguageModel(model).to(training.device())
+    tokens = pretraining.tokens_of_update(job.settings, job.budget.batch_tokens)
+    return data, head, updates * tokens
+
+
+def _scores(
+    how: Condition, parts: dict[str, _Part], found: dict[str, dict[str, Scores]]
+) -> pd.DataFrame:
+    """Return a row per task, moment and metric, with what needs no encoder beside them."""
     rows = []
     for name, part in parts.items():
-        found = {"before": before[name], "after": after[name][0]}
+        moments = dict(found[name])
         if not how.shuffled:
-            found |= baselines.of_task(part.task, part.examples, part.validation)
+            moments |= baselines.of_task(part.task, part.examples, part.validation)
         rows += [
             {"task": name, "moment": moment, "metric": metric, "value": value, "n": scores.n,
              "split": "validation"}
-            for moment, scores in found.items()
+            for moment, scores in moments.items()
             for metric, value in scores.values.items()
-            if metric in before[name].values
+            if metric in moments["before"].values
         ]  # fmt: skip
-    return facts, pd.DataFrame(rows)
+    return pd.DataFrame(rows)
 
 
-def _train_masked(
-    settings: Profile, how: Condition, seed: int, location: Any, tokenizer: Any, here: Cell
-) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
+def _train_masked(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     """Continue MLM on the very text of a task: same tokens and updates, no labels."""
     from lib import batches, encoder, heads, training
 
-    budget, masking = settings.intermediate, settings.pretraining
-    examples = examples_of(settings, how.text_of, False, seed)
-    special = batches.SpecialTokens.of(tokenizer)
-    ids = tokenizer(text_of(examples), add_special_tokens=False)["input_ids"]
+    settings, masking = job.settings, job.settings.pretraining
+    examples = examples_of(settings, job.how.text_of, job.how, job.seed)
+    special = batches.SpecialTokens.of(job.tokenizer)
+    ids = job.tokenizer(text_of(examples), add_special_tokens=False)["input_ids"]
     blocks = batches.cut_blocks(ids, masking.block_tokens, special)
-    per_batch = max(1, budget.batch_tokens // masking.block_tokens)
+    tokens = pretraining.tokens_of_update(settings, job.budget.batch_tokens)
+    lengths = [masking.block_tokens] * len(blocks)
+    updates = batches.number_of_updates(lengths, job.budget)
     sizes: dict[str, int] = {settings.source_language: len(blocks)}
-    plan = pretraining.sample_blocks(sizes, 1.0, budget.updates, per_batch, seed)
-    training.set_seed(seed)
-    model = encoder.load_for_mlm(*location)
+    per_batch = tokens // masking.block_tokens
+    plan = pretraining.sample_blocks(sizes, 1.0, updates, per_batch, job.seed)
+    training.set_seed(job.seed)
+    model = encoder.load_for_mlm(*job.location)
     data = batches.MaskedBlocks(
-        blocks, plan, special, len(tokenizer), masking.masking_probability, seed
+        blocks, plan, special, len(job.tokenizer), masking.masking_probability, job.seed
     )
-    log = _fit(settings, heads.MaskedLanguageModel(model), data, here, seed)
-    encoder.save(model, tokenizer, here.work / "encoder")
+    log = job.fit(heads.MaskedLanguageModel(model), data)
+    encoder.save(model, job.tokenizer, job.here.work / "encoder")
     facts = {
-        "tokens": len(data) * per_batch * masking.block_tokens,
-        "updates": len(data),
+        "tokens": updates * tokens,
+        "updates": updates,
         "examples": len(examples),
         "labels": 0,
         "head": "MaskedLanguageModel",
@@ -276,69 +305,3 @@ def _train_masked(
         for moment, row in (("before", log[0]), ("after", log[-1]))
     ]  # fmt: skip
     return facts, pd.DataFrame(rows)
-
-
-def _fit(settings: Profile, model: Any, data: Any, here: Cell, seed: int) -> list[dict[str, float]]:
-    from lib import training
-
-    budget = settings.intermediate
-    return training.train(
-        model,
-        data,
-        here.work,
-        learning_rate=budget.learning_rate,
-        warmup_ratio=budget.warmup_ratio,
-        weight_decay=budget.weight_decay,
-        seed=seed,
-        what=here.key,
-    )
-
-
-def text_of(examples: Sequence[Example]) -> list[str]:
-    """Return the text of examples of any kind: all that the task's own model reads."""
-    if "words" in examples[0]:
-        return [" ".join(example["words"]) for example in examples]
-    sides = [key for key in ("sentence1", "sentence2", "context", "question") if key in examples[0]]
-    return [
-        text
-        for example in examples
-        for text in [*(example[side] for side in sides), *example.get("choices", [])]
-    ]
-
-
-def _labels(examples: Sequence[Example]) -> int:
-    """Count the labels that a pass over the examples gives: words, or one each."""
-    return sum(len(example["words"]) if "words" in example else 1 for example in examples)
-
-
-def _samples(
-    task: str, examples: Sequence[Example], predictions: Sequence[Any]
-) -> list[dict[str, Any]]:
-    """Keep a few examples beside their predictions, for a person to look at."""
-    chosen = range(0, len(examples), max(1, len(examples) // SAMPLES))
-    kept = list(chosen)[:SAMPLES]
-    return [{**examples[i], "task": task, "predicted": predictions[i]} for i in kept]
-
-
-def look_at(run: Run) -> pd.DataFrame:
-    """Return a run's samples as a table of what is read, right and predicted; trees have none."""
-    rows = []
-    for sample in run.samples:
-        predicted = sample["predicted"]
-        if "heads" in sample:
-            continue
-        if "tags" in sample:
-            lines = zip(sample["words"], sample["tags"], predicted, strict=True)
-            rows += [dict(zip(("word", "gold", "predicted"), line, strict=True)) for line in lines]
-        elif "answers" in sample:
-            gold = " | ".join(dict.fromkeys(sample["answers"])) or "(no answer)"
-            rows += [{"question": sample["question"], "gold": gold, "predicted": predicted}]
-        elif "choices" in sample:
-            place = tasks.get(sample["task"]).labels.index
-            given = " ".join(sample[key] for key in ("context", "question") if key in sample)
-            gold, chosen = (sample["choices"][place(str(e))] for e in (sample["label"], predicted))
-            rows += [{"given": given, "gold": gold, "predicted": chosen}]
-        else:
-            sides = {side: sample[side] for side in ("sentence1", "sentence2")}
-            rows += [sides | {"gold": sample["label"], "predicted": predicted}]
-    return pd.DataFrame(rows)

@@ -68,36 +68,39 @@ class Pretraining(Strict):
     checkpoint_updates: Natural = 500
 
 
-class Intermediate(Strict):
-    """Budget phase 2: every condition gets the same subword tokens in the same updates.
+class Budget(Strict):
+    """Budget a training: so many `updates`, or so many `epochs` of the training examples.
 
-    `evaluation_examples` limits the validation set (0: all of it).
+    A batch is filled up to `batch_tokens` subword tokens; with `batch_examples` it is so many
+    features instead, whatever their length (a long context is several features).
+    `evaluation_examples` limits each evaluated split (0: all of it).
     """
 
-    updates: Positive
+    updates: Natural = 0
+    epochs: Annotated[float, Field(ge=0)] = 0.0
     batch_tokens: Positive = 1024
-    learning_rate: Rate = 3e-4
+    batch_examples: Natural = 0
+    learning_rate: Rate = 5e-4
     warmup_ratio: Share = 0.1
     weight_decay: Share = 0.01
     max_sequence_length: Positive = 256
     evaluation_examples: Natural = 0
 
 
-class Target(Strict):
+class Intermediate(Budget):
+    """Budget phase 2: every condition without a budget of its own gets the same tokens."""
+
+    learning_rate: Rate = 3e-4
+
+
+class Target(Budget):
     """Budget one target task; `train` names other training data than the task's own.
 
     `pair` is the model of a sentence pair, as in a condition.
     """
 
-    updates: Natural = 0
-    batch_tokens: Positive = 1024
-    learning_rate: Rate = 5e-4
-    warmup_ratio: Share = 0.1
-    weight_decay: Share = 0.01
-    max_sequence_length: Positive = 256
     train: list[str] = Field(default_factory=list)
     train_examples: Natural = 0
-    evaluation_examples: Natural = 0
     split: Literal["", "validation", "test"] = ""
     pooling: Literal["mean", "first"] = "mean"
     pair: Literal["cross", "bi"] = "cross"
@@ -107,9 +110,11 @@ class Condition(Strict):
     """Say what happens between pre-training and target fine-tuning.
 
     `task` empty is no training at all. `text_of` is the task on whose text MLM continues.
-    `shuffled` permutes the trees of each sentence. `pair` names the
-    model of a sentence pair: one encoder over both (`cross`), or two pooled vectors (`bi`).
-    `parser` names the parsing head: see `lib.parsers`.
+    `shuffled` permutes the trees of each sentence. `pair` names the model of a sentence pair: one
+    encoder over both (`cross`), or two vectors (`bi`), pooled as `pooling` says. `parser` names
+    the parsing head: see `lib.parsers`. `translated` trains on translations of the training set
+    into these languages, together, instead of on English (`all`: every language of the profile
+    that has one, English included). `budget` stands in place of the profile's `intermediate`.
 
     `task: multitask` trains the `tasks` at once, mixed as `lib.mixture.shares` says with `cap` and
     `temperature`. `joint_mlm` is the share of the updates that are MLM on the text of every
@@ -125,7 +130,10 @@ class Condition(Strict):
     text_of: str = ""
     shuffled: bool = False
     pair: Literal["cross", "bi"] = "cross"
+    pooling: Literal["mean", "first"] = "mean"
     parser: Literal["biaffine", "deep_biaffine"] = "biaffine"
+    translated: list[str] = Field(default_factory=list)
+    budget: Intermediate | None = None
 
     @property
     def trained(self) -> list[str]:
@@ -169,6 +177,10 @@ class Profile(Strict):
         """List the languages of zero-shot evaluation: all but the source."""
         listed = self.evaluation_languages or self.languages
         return [code for code in listed if code != self.source_language]
+
+    def budget_of(self, condition: str) -> Intermediate:
+        """Return the budget of a condition's intermediate training."""
+        return self.conditions[condition].budget or self.intermediate
 
     @property
     def language_table(self) -> DataFrame:
@@ -279,11 +291,17 @@ def check_data(profile: Profile) -> None:
     root = data_root(profile)
     if profile.world is not None or root is None:
         return
-    sources = []
+    sources: list[tasks.Source] = []
     conditions = profile.conditions.values()
+    for condition in conditions:
+        where = [tasks.get(task).translated for task in condition.trained if condition.translated]
+        codes = [code for code in condition.translated if code != "all"]
+        sources += [replace(each, config=code) for each in where if each for code in codes]
     if profile.pretraining.tokens or any(condition.joint_mlm for condition in conditions):
-        sources = [replace(tasks.TEXT, config=code) for code in profile.languages]
-    trained = dict.fromkeys(task for condition in conditions for task in condition.trained)
+        sources += [replace(tasks.TEXT, config=code) for code in profile.languages]
+    trained = dict.fromkeys(
+        task for condition in conditions for task in condition.trained if not condition.translated
+    )
     rows = [tasks.get(task) for task in trained if task not in ("", "mlm")]
     names = [source for row in rows for source in row.train]
     for target, settings in profile.targets.items():

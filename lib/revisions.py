@@ -10,6 +10,7 @@ REVISIONS: dict[str, str] = {
     "allenai/cosmos_qa": "ed50fe83db62b355759053b1cd5eef344ee371e0",
     "commul/universal_dependencies": "2.5",
     "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
+    "facebook/xnli": "b8dd5d7af51114dbda02c0e3f6133f332186418e",
     "google/xtreme": "21f88c0ff5bf413a83c854eb00050e75d245161f",
     "google-research-datasets/paws": "161ece9501cf0a11f3e48bd356eaa82de46d6a09",
     "mteb/BUCC": "414572247440f0ccacf7eb0bb70a31533a0e5443",

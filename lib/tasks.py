@@ -46,6 +46,7 @@ class Source:
 class Task:
     """Describe one task; `published_size` is the number of examples of a full training load.
 
+    `translated` is where the training set lies in other languages, translated by machine.
     `labels` is the declared set: another label is an error. With `open_labels` it is what the
     training data hold (`features.with_labels`), and a label first seen in evaluation is a miss.
     `label_range` is the scale of a regression. `reported` is the metric a study reports,
@@ -57,6 +58,7 @@ class Task:
     family: Family
     kind: Kind
     train: tuple[str, ...] = ()
+    translated: Source | None = None
     validation: Source | None = None
     evaluation: Source | None = None
     reported: str
@@ -84,6 +86,7 @@ _ANSWERS = {"context": "context", "question": "question", "label": "label"} | {
 }
 _LETTERS = {"question": "question", "choices": "choices.text", "label": "answerKey"}
 _SUPERTAGS = {"words": "tokens", "tags": "supertags"}
+_TRANSLATION = {"source": "source_sentence", "target": "target_sentence"}
 _SIDES = {"sources": "sentence1", "targets": "sentence2", "gold": "gold"}
 _XTREME = "google/xtreme"
 _UD = "commul/universal_dependencies"
@@ -161,6 +164,7 @@ _INTERMEDIATE = (
     ),
     Task(
         name="mnli", family="inference", kind="classification", train=("mnli",),
+        translated=Source("facebook/xnli", "{code}", "train", _PREMISE),
         validation=Source("nyu-mll/multi_nli", "default", "validation_matched", _PREMISE),
         reported="accuracy", licence="per source, see MultiNLI", labels=INFERENCE,
         published_size=392_702,
@@ -205,133 +209,77 @@ _INTERMEDIATE = (
 
 _TARGETS = (
     Task(
-        name="udpos",
-        family="syntactic",
-        kind="tagging",
-        train=("udpos_en",),
+        name="udpos", family="syntactic", kind="tagging", train=("udpos_en",),
         validation=Source(_XTREME, "udpos.English", "validation", _TAGS),
         evaluation=Source(_XTREME, "udpos.{name}", "test", _TAGS),
-        reported="f1",
-        licence="per treebank, CC BY-SA or CC BY-NC-SA",
-        labels=UPOS,
-        languages=tuple(
-            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th "
-            "tl tr ur vi yo zh".split()
-        ),
+        reported="f1", licence="per treebank, CC BY-SA or CC BY-NC-SA", labels=UPOS,
+        languages=tuple("af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru "
+                        "ta te th tl tr ur vi yo zh".split()),
         published_size=21_253,
     ),
     Task(
-        name="panx",
-        family="text",
-        kind="tagging",
-        train=("panx_en",),
+        name="panx", family="text", kind="tagging", train=("panx_en",),
         validation=Source(_XTREME, "PAN-X.en", "validation", _NAMES),
         evaluation=Source(_XTREME, "PAN-X.{code}", "test", _NAMES),
-        reported="f1",
-        licence="CC BY-SA 3.0",
-        labels=ENTITIES,
-        languages=tuple(
-            "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru "
-            "ja ka ko th sw yo my zh kk tr et fi hu".split()
-        ),
+        reported="f1", licence="CC BY-SA 3.0", labels=ENTITIES,
+        languages=tuple("ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt "
+                        "es bg ru ja ka ko th sw yo my zh kk tr et fi hu".split()),
         published_size=20_000,
     ),
     Task(
-        name="xnli",
-        family="inference",
-        kind="classification",
-        train=("mnli",),
+        name="xnli", family="inference", kind="classification", train=("mnli",),
         validation=Source(_XTREME, "XNLI", "validation", _XNLI, language_column="language"),
         evaluation=Source(_XTREME, "XNLI", "test", _XNLI, language_column="language"),
-        reported="accuracy",
-        licence="CC BY-NC 4.0",
-        labels=INFERENCE,
+        reported="accuracy", licence="CC BY-NC 4.0", labels=INFERENCE,
         languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
         published_size=392_702,
     ),
     Task(
-        name="pawsx",
-        family="semantic similarity",
-        kind="classification",
-        train=("pawsx_en",),
+        name="pawsx", family="semantic similarity", kind="classification", train=("pawsx_en",),
         validation=Source(_XTREME, "PAWS-X.en", "validation", _PAIR),
         evaluation=Source(_XTREME, "PAWS-X.{code}", "test", _PAIR),
-        reported="accuracy",
-        licence="free for any purpose, credit Google",
-        labels=("0", "1"),
-        languages=tuple(["de", "en", "es", "fr", "ja", "ko", "zh"]),
-        published_size=49_401,
+        reported="accuracy", licence="free for any purpose, credit Google", labels=("0", "1"),
+        languages=tuple("de en es fr ja ko zh".split()), published_size=49_401,
     ),
     Task(
-        name="xquad",
-        family="question answering",
-        kind="span",
-        train=("squad",),
+        name="xquad", family="question answering", kind="span", train=("squad",),
         validation=Source("rajpurkar/squad", "plain_text", "validation", _QA),
         evaluation=Source(_XTREME, "XQuAD.{code}", "validation", _QA),
-        reported="score",
-        licence="CC BY-SA 4.0",
-        languages=tuple("en es de el ru tr ar vi th zh hi".split()),
-        published_size=87_599,
+        reported="score", licence="CC BY-SA 4.0",
+        languages=tuple("en es de el ru tr ar vi th zh hi".split()), published_size=87_599,
     ),
     Task(
-        name="mlqa",
-        family="question answering",
-        kind="span",
-        train=("squad",),
+        name="mlqa", family="question answering", kind="span", train=("squad",),
         validation=Source("rajpurkar/squad", "plain_text", "validation", _QA),
         evaluation=Source(_XTREME, "MLQA.{code}.{code}", "test", _QA),
-        reported="score",
-        licence="CC BY-SA 3.0",
-        languages=tuple("en es de ar hi vi zh".split()),
-        published_size=87_599,
-        answer_rules="mlqa",
+        reported="score", answer_rules="mlqa", licence="CC BY-SA 3.0",
+        languages=tuple("en es de ar hi vi zh".split()), published_size=87_599,
     ),
     # TyDiQA's secondary task, GoldP: one configuration, languages told apart by the id alone.
     Task(
-        name="tydiqa",
-        family="question answering",
-        kind="span",
-        train=("tydiqa_en",),
+        name="tydiqa", family="question answering", kind="span", train=("tydiqa_en",),
         validation=Source(_XTREME, "tydiqa", "validation", _QA, identifier_prefix="english-"),
         evaluation=Source(_XTREME, "tydiqa", "validation", _QA, identifier_prefix="{name}-"),
-        reported="score",
-        licence="Apache-2.0",
-        languages=tuple("en ar bn fi id ko ru sw te".split()),
-        published_size=3_696,
+        reported="score", licence="Apache-2.0",
+        languages=tuple("en ar bn fi id ko ru sw te".split()), published_size=3_696,
     ),
     # `google/xtreme` has the gold pairs alone; both sides whole are in mteb's copy of the shared
     # task's training set, which is XTREME's test set (xtreme issue 13). Its development set is in
     # the shared task's own files only: `lib.bitext`.
     Task(
-        name="bucc",
-        family="text",
-        kind="retrieval",
-        train=(),
+        name="bucc", family="text", kind="retrieval",
         validation=Source("bucc2018", "{code}-en", "validation", _SIDES),
         evaluation=Source("mteb/BUCC", "{code}-en", "test", _SIDES),
-        reported="f1",
-        licence="research, see BUCC 2018",
-        languages=tuple(["de", "fr", "ru", "zh"]),
+        reported="f1", licence="research, see BUCC 2018", languages=tuple("de fr ru zh".split()),
     ),
     Task(
-        name="tatoeba",
-        family="text",
-        kind="retrieval",
-        evaluation=Source(
-            _XTREME,
-            "tatoeba.{iso3}",
-            "validation",
-            {"source": "source_sentence", "target": "target_sentence"},
-        ),
-        reported="accuracy",
-        licence="CC BY 2.0 FR",
-        languages=tuple(
-            "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka "
-            "ko th sw zh kk tr et fi hu".split()
-        ),
+        name="tatoeba", family="text", kind="retrieval",
+        evaluation=Source(_XTREME, "tatoeba.{iso3}", "validation", _TRANSLATION),
+        reported="accuracy", licence="CC BY 2.0 FR",
+        languages=tuple("ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg "
+                        "ru ja ka ko th sw zh kk tr et fi hu".split()),
     ),
-)
+)  # fmt: skip
 
 TASKS: dict[str, Task] = {row.name: row for row in (*_INTERMEDIATE, *_TARGETS)}
 TARGETS = tuple(name for name, row in TASKS.items() if row.evaluation)

@@ -17,6 +17,8 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from lib.errors import InputError
+from lib.profile import Budget
+from lib.results import Cell
 
 
 class _ReadyBatches(Trainer):
@@ -126,6 +128,22 @@ def train(
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     keys = ("step", "loss", "learning_rate")
     return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
+
+
+def fit(
+    model: torch.nn.Module, data: Dataset, budget: Budget, here: Cell, seed: int
+) -> list[dict[str, float]]:
+    """Train a head on planned batches as the budget of phase 2 or 3 says; return the log."""
+    return train(
+        model,
+        data,
+        here.work,
+        learning_rate=budget.learning_rate,
+        warmup_ratio=budget.warmup_ratio,
+        weight_decay=budget.weight_decay,
+        seed=seed,
+        what=here.key,
+    )
 
 
 def _printer() -> type[TrainerCallback]:

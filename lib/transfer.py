@@ -1,17 +1,23 @@
 """Phase 3: fine-tune on the source language, evaluate zero-shot in every other."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lib import corpora, intermediate, pretraining, tasks
+from lib.corpora import Example
 from lib.errors import InputError
 from lib.profile import Profile, Target, data_root
 from lib.results import Cell, Run, finish, finish_together, read
+from lib.scoring import Scores
 from lib.tasks import Task
+
+DEVELOPMENT = "development"  # the split of a score that is for looking at, never reported
 
 
 def targets_of(settings: Profile, target: str) -> list[str]:
@@ -78,27 +84,76 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
         sets, absent = _evaluation(settings, task, budget, wanted["languages"])
+        job = _Job(settings, here, task, budget, model, tokenizer, sets)
         if task.evaluation and "gold" in task.evaluation.columns:
-            found = _mine(settings, here, task, budget, model, tokenizer, sets)
+            facts = _mine(job)
         elif task.kind == "retrieval":
-            baseline = not how.task and not how.random_encoder
-            found = _retrieve(task, budget, model, tokenizer, sets, baseline)
+            facts = _retrieve(job, baseline=not how.task and not how.random_encoder)
         else:
-            found = _fine_tune(settings, here, task, budget, model, tokenizer, sets)
-    rows, predictions, facts = found
+            facts = _fine_tune(job)
     facts |= {"not_found": absent, "data": data}
-    scores = pd.DataFrame(rows).assign(
+    scores = pd.DataFrame(job.rows).assign(
         condition=condition, target=target, seed=seed, encoder_seed=settings.seeds[seed]
     )
     scores["layer"] = scores["layer"].astype("Int64")
-    return finish(
-        here, wanted, facts, started=started, scores=scores, predictions=pd.concat(predictions)
-    )
+    predictions = pd.concat(job.predictions)
+    return finish(here, wanted, facts, started=started, scores=scores, predictions=predictions)
+
+
+@dataclass
+class _Job:
+    """What a run of phase 3 needs to know, and the rows that it has found so far."""
+
+    settings: Profile
+    here: Cell
+    task: Task
+    budget: Target
+    model: Any
+    tokenizer: Any
+    sets: dict[str, list[Example]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[pd.DataFrame] = field(default_factory=list)
+
+    @property
+    def split(self) -> str:
+        """Name the split that is evaluated."""
+        return corpora.evaluation_source(self.task, self.budget.split).split
+
+    def add(
+        self, code: str, scores: Scores, split: str, reported: str = "", layer: int | None = None
+    ) -> None:
+        """Add a row for every metric; a development score is never the reported one."""
+        self.rows += [
+            {
+                "language": code,
+                "metric": metric,
+                "value": value,
+                "n": scores.n,
+                "split": split,
+                "layer": layer,
+                "reported": metric == reported and split != DEVELOPMENT,
+            }
+            for metric, value in scores.values.items()
+        ]
+
+    def keep(self, code: str, identifiers: Sequence[str], scores: Scores) -> None:
+        """Keep what each example scored."""
+        table = {"language": code, "id": identifiers, "value": scores.per_example}
+        self.predictions.append(pd.DataFrame(table))
+
+    def embed(self, texts: Sequence[str], file: Path | None = None) -> Any:
+        """Pool the sentences' states of every layer."""
+        from lib import evaluation
+
+        return evaluation.embed(
+            self.model, texts, self.tokenizer, file=file,
+            batch_tokens=4 * self.budget.batch_tokens, pooling=self.budget.pooling,
+        )  # fmt: skip
 
 
 def _evaluation(
     settings: Profile, task: Task, budget: Target, languages: list[str]
-) -> tuple[dict[str, list[corpora.Example]], list[str]]:
+) -> tuple[dict[str, list[Example]], list[str]]:
     """Load what each language is evaluated on; say in a line which configurations are not there.
 
     XTREME's own list of languages limits a real task; a world has every language in every task.
@@ -124,51 +179,20 @@ def _evaluation(
     return found, absent
 
 
-def _fine_tune(
-    settings: Profile,
-    here: Cell,
-    task: Task,
-    budget: Target,
-    model: Any,
-    tokenizer: Any,
-    sets: dict[str, list[corpora.Example]],
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
+def _fine_tune(job: _Job) -> dict[str, Any]:
+    """Train a fresh head and the encoder on the source language; score every language."""
     from lib import batches, evaluation, features, heads, training
 
+    settings, task, budget, tokenizer = job.settings, job.task, job.budget, job.tokenizer
     names = budget.train or task.train
     examples = corpora.load_training(settings, task, names, budget.train_examples)
     made = features.make(task, examples, tokenizer, budget.max_sequence_length, budget.pair)
-    head = heads.make(task, model, budget.pair, budget.pooling).to(training.device())
+    head = heads.make(task, job.model, budget.pair, budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
-    data = batches.Batches(
-        made,
-        batches.plan_updates(lengths, budget.batch_tokens, budget.updates, here.seed),
-        partial(head.collate, pad_id=tokenizer.pad_token_id),
-    )
-    log = training.train(
-        head,
-        data,
-        here.work,
-        learning_rate=budget.learning_rate,
-        warmup_ratio=budget.warmup_ratio,
-        weight_decay=budget.weight_decay,
-        seed=here.seed,
-        what=here.key,
-    )
-    split = corpora.evaluation_source(task, budget.split).split
-    jobs = [(code, split, found) for code, found in sets.items()]
-    # An evaluation on the validation split already holds the source language's.
-    if (
-        task.validation
-        and task.evaluation
-        and (split != "validation" or task.validation.dataset != task.evaluation.dataset)
-    ):
-        limit = budget.evaluation_examples
-        source = settings.source_language
-        development = corpora.load(settings, task.validation, source, limit, required=False)
-        jobs += [(source, "development", development)] if development else []
-    rows, predictions = [], []
-    for code, which, found in jobs:
+    plan = batches.plan_training(lengths, budget, job.here.seed)
+    data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id))
+    log = training.fit(head, data, budget, job.here, job.here.seed)
+    for code, split, found in [*_evaluated(job), *_development(job)]:
         scores, _ = evaluation.evaluate(
             head,
             task,
@@ -179,21 +203,34 @@ def _fine_tune(
             pair=budget.pair,
             language=code,
         )
-        rows += [
-            _row(code, metric, value, scores.n, which, None, metric == task.reported)
-            for metric, value in scores.values.items()
-        ]
-        if which != "development":
-            predictions.append(_per_example(code, found, scores.per_example))
-    facts = {
+        job.add(code, scores, split, task.reported)
+        if split != DEVELOPMENT:
+            job.keep(code, [example["id"] for example in found], scores)
+    return {
         "tokens": data.tokens(),
         "updates": len(data),
         "examples": len(examples),
-        "epochs": round(sum(map(len, data.plan)) / len(made), 2),
+        "epochs": data.epochs(),
         "trained_on": list(names),
         "log": log,
     }
-    return rows, predictions, facts
+
+
+def _evaluated(job: _Job) -> list[tuple[str, str, list[Example]]]:
+    """List each language, the split, and its examples."""
+    return [(code, job.split, found) for code, found in job.sets.items()]
+
+
+def _development(job: _Job) -> list[tuple[str, str, list[Example]]]:
+    """List the source language's validation set, unless that is what is evaluated anyway."""
+    task, source = job.task, job.settings.source_language
+    assert task.evaluation is not None
+    same = task.validation and task.validation.dataset == task.evaluation.dataset
+    if not task.validation or (job.split == "validation" and same):
+        return []
+    limit = job.budget.evaluation_examples
+    found = corpora.load(job.settings, task.validation, source, limit, required=False)
+    return [(source, DEVELOPMENT, found)] if found else []
 
 
 def reported_layer(layers: int) -> int:
@@ -201,125 +238,81 @@ def reported_layer(layers: int) -> int:
     return round(2 * layers / 3)
 
 
-def _retrieve(
-    task: Task,
-    budget: Target,
-    model: Any,
-    tokenizer: Any,
-    sets: dict[str, list[corpora.Example]],
-    baseline: bool,
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
+def _retrieve(job: _Job, baseline: bool) -> dict[str, Any]:
     """Find each sentence's translation by cosine, from every layer, without training.
 
     With `baseline`, also by the character n-grams that the two sentences share.
     """
-    from lib import baselines, evaluation, retrieval, scoring
+    from lib import baselines, retrieval, scoring
 
-    embed = partial(
-        evaluation.embed, model, tokenizer=tokenizer, batch_tokens=4 * budget.batch_tokens,
-        pooling=budget.pooling,
-    )  # fmt: skip
-    chosen = reported_layer(model.config.num_hidden_layers)
-    split = corpora.evaluation_source(task, budget.split).split
-    rows: list[dict[str, Any]] = []
-    predictions = []
-    for code, pairs in sets.items():
-        queries = embed([pair["source"] for pair in pairs])
-        candidates = embed([pair["target"] for pair in pairs])
+    chosen = reported_layer(job.model.config.num_hidden_layers)
+    for code, pairs in job.sets.items():
+        queries = job.embed([pair["source"] for pair in pairs])
+        candidates = job.embed([pair["target"] for pair in pairs])
         for layer in range(len(queries)):
             found = retrieval.nearest_neighbours(queries[layer], candidates[layer])
             scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
-            value = scores.values[task.reported]
-            rows.append(_row(code, task.reported, value, len(pairs), split, layer, layer == chosen))
+            reported = job.task.reported if layer == chosen else ""
+            job.add(code, scores, job.split, reported, layer)
             if layer == chosen:
-                predictions.append(_per_example(code, pairs, scores.per_example))
-    for code, pairs in sets.items() if baseline else ():
+                job.keep(code, [pair["id"] for pair in pairs], scores)
+    for code, pairs in job.sets.items() if baseline else ():
         found = baselines.character_ngram_neighbours(
             [pair["source"] for pair in pairs], [pair["target"] for pair in pairs]
         )
         scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
-        value = scores.values[task.reported]
-        rows.append(_row(code, "character_ngram_accuracy", value, len(pairs), split, None, False))
-    return rows, predictions, {"pooling": budget.pooling}
+        named = {f"character_ngram_{metric}": value for metric, value in scores.values.items()}
+        job.add(code, Scores(named, scores.per_example), job.split)
+    return {"pooling": job.budget.pooling}
 
 
-def _mine(
-    settings: Profile,
-    here: Cell,
-    task: Task,
-    budget: Target,
-    model: Any,
-    tokenizer: Any,
-    sets: dict[str, list[corpora.Example]],
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame], dict[str, Any]]:
+def _mine(job: _Job) -> dict[str, Any]:
     """Mine pairs by their margin, from every layer, without training.
 
     The threshold is tuned on the development split; it is cross-fitted where that is missing or is
     itself evaluated, and the metric's name says so.
     """
-    from lib import evaluation, retrieval, training
+    from lib import retrieval
 
-    def mined(example: corpora.Example) -> Iterator[retrieval.Mined]:
-        """Yield what each layer finds; each side is encoded once."""
-        sides = [retrieval.distinct(example[side]) for side in ("sources", "targets")]
-        files = [here.work / f"{side}.npy" for side in ("sources", "targets")]
-        vectors = [
-            evaluation.embed(
-                model, [example[side][i] for i in places], tokenizer, file=file,
-                batch_tokens=4 * budget.batch_tokens, pooling=budget.pooling,
-            )
-            for side, (places, _), file in zip(("sources", "targets"), sides, files, strict=True)
-        ]  # fmt: skip
-        for layer in range(len(vectors[0])):
-            found = retrieval.mine(vectors[0][layer], vectors[1][layer], device=training.device())
-            yield retrieval.in_files(found, *sides)
-        for file in files:
-            file.unlink()
-
-    chosen = reported_layer(model.config.num_hidden_layers)
-    split = corpora.evaluation_source(task, budget.split).split
-    tuned_on = None if split == "validation" or data_root(settings) is None else task.validation
-    rows: list[dict[str, Any]] = []
-    predictions = []
+    chosen = reported_layer(job.model.config.num_hidden_layers)
+    settings, task = job.settings, job.task
+    tuned_on = task.validation
+    if job.split == "validation" or data_root(settings) is None:
+        tuned_on = None
     thresholds: dict[str, list[float]] = {}
-    for code, (example,) in sets.items():
+    for code, (example,) in job.sets.items():
         tuning = corpora.load(settings, tuned_on, code, required=False) if tuned_on else []
         if tuning:
             gold = _gold(tuning[0])
-            thresholds[code] = [retrieval.tune(found, gold) for found in mined(tuning[0])]
-        for layer, found in enumerate(mined(example)):
+            thresholds[code] = [retrieval.tune(found, gold) for found in _mined(job, tuning[0])]
+        for layer, found in enumerate(_mined(job, example)):
             cut = thresholds[code][layer] if tuning else None
             scores = retrieval.score_mining(found, _gold(example), cut)
             reported = task.reported + ("" if tuning else "_cross_fitted")
-            for metric, value in scores.values.items():
-                shown = layer == chosen and metric == reported
-                rows.append(_row(code, metric, value, scores.n, split, layer, shown))
+            job.add(code, scores, job.split, reported if layer == chosen else "", layer)
             if layer == chosen:
-                pairs = [{"id": f"{first}-{second}"} for first, second in example["gold"]]
-                predictions.append(_per_example(code, pairs, scores.per_example))
-    return rows, predictions, {"pooling": budget.pooling, "thresholds": thresholds}
+                pairs = [f"{first}-{second}" for first, second in example["gold"]]
+                job.keep(code, pairs, scores)
+    return {"pooling": job.budget.pooling, "thresholds": thresholds}
 
 
-def _gold(example: corpora.Example) -> list[tuple[int, int]]:
+def _mined(job: _Job, example: Example) -> Iterator[Any]:
+    """Yield what each layer finds between two sides; each side is encoded once."""
+    from lib import retrieval, training
+
+    sides = [retrieval.distinct(example[side]) for side in ("sources", "targets")]
+    files = [job.here.work / f"{side}.npy" for side in ("sources", "targets")]
+    vectors = [
+        job.embed([example[side][i] for i in places], file)
+        for side, (places, _), file in zip(("sources", "targets"), sides, files, strict=True)
+    ]
+    for layer in range(len(vectors[0])):
+        found = retrieval.mine(vectors[0][layer], vectors[1][layer], device=training.device())
+        yield retrieval.in_files(found, *sides)
+    for file in files:
+        file.unlink()
+
+
+def _gold(example: Example) -> list[tuple[int, int]]:
     """Return gold pairs as 0-based places in the two sides."""
     return [(first - 1, second - 1) for first, second in example["gold"]]
-
-
-def _row(
-    code: str, metric: str, value: float, n: int, split: str, layer: int | None, reported: bool
-) -> dict[str, Any]:
-    """Return one row of scores; development scores are never the reported ones."""
-    return {
-        "language": code,
-        "metric": metric,
-        "value": value,
-        "n": n,
-        "split": split,
-        "layer": layer,
-        "reported": reported and split != "development",
-    }
-
-
-def _per_example(code: str, examples: list[corpora.Example], values: Any) -> pd.DataFrame:
-    identifiers = [example["id"] for example in examples]
-    return pd.DataFrame({"language": code, "id": identifiers, "value": values})

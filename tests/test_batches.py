@@ -9,6 +9,7 @@ import torch
 
 from lib import batches
 from lib.batches import MaskedBlocks, SpecialTokens
+from lib.profile import Budget
 
 SPECIAL = SpecialTokens(start=0, end=2, pad=1, mask=199, every=(0, 1, 2, 3, 199))
 
@@ -91,6 +92,28 @@ def test_batches_fill_their_budget_as_the_placebos_blocks_do(number: int, mean: 
     lengths = drawn(number, mean)
     plan = batches.plan_updates(lengths, 1024, 200, seed=1)
     assert tokens(plan, lengths) / (200 * 1024) > 0.98
+
+
+def test_a_budget_in_epochs_reads_each_example_so_often() -> None:
+    lengths = drawn(3000, 20)
+    plan = batches.plan_training(lengths, Budget(epochs=3.0, batch_examples=32), seed=1)
+    # 3 x 3000 / 32 = 281.25
+    assert len(plan) == 281 and {len(batch) for batch in plan} == {32}
+    seen = Counter(i for batch in plan for i in batch)
+    assert set(seen) == set(range(3000)) and set(seen.values()) <= {2, 3, 4}
+    filled = batches.plan_training(lengths, Budget(epochs=2.0, batch_tokens=512), seed=1)
+    assert tokens(filled, lengths) == pytest.approx(2 * sum(lengths), rel=0.02)
+
+
+def test_batches_of_so_many_examples_are_of_similar_lengths_too() -> None:
+    lengths = drawn(4000, 20)
+    plan = batches.plan_training(lengths, Budget(updates=100, batch_examples=32), seed=1)
+    assert len(plan) == 100 and padding(plan, lengths) < 0.1
+
+
+def test_a_mixture_says_how_many_updates_its_part_has() -> None:
+    budget = Budget(epochs=3.0, batch_tokens=512)
+    assert len(batches.plan_training(drawn(500, 20), budget, seed=1, updates=7)) == 7
 
 
 def test_evaluation_reads_every_example_once_shortest_first() -> None:

@@ -260,6 +260,45 @@ def test_training_sets_are_joined(real: Profile, write: Write) -> None:
     assert corpora.load_training(real, tasks.get("xnli"), sources, 4) == found[:4]
 
 
+NLI = ClassLabel(names=["entailment", "neutral", "contradiction"])
+
+
+def translations(write: Write, **sizes: int) -> None:
+    """Write a translated training set; example i has label i % 3 in every language."""
+    for code, n in sizes.items():
+        rows = {"premise": [f"{code} {i}" for i in range(n)], "hypothesis": ["x"] * n,
+                "label": [i % 3 for i in range(n)]}  # fmt: skip
+        write("facebook/xnli", code, "train", rows, label=NLI)
+
+
+def test_each_translated_example_comes_once_in_one_of_the_languages(
+    real: Profile, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    translations(write, en=60, de=60, zh=60)
+    mnli = tasks.get("mnli")
+    found = corpora.load_training(real, mnli, mnli.train, 0, ["all"])
+    said = [e["sentence1"].split() for e in found]
+    assert sorted(int(i) for _, i in said) == list(range(60))
+    assert {code: sum(of == code for of, _ in said) for code in ("en", "de", "zh")} == {
+        "en": 20, "de": 20, "zh": 20
+    }  # fmt: skip
+    assert all(e["label"] == tasks.INFERENCE[int(e["sentence1"].split()[1]) % 3] for e in found)
+    # What is not there is said, and so is another size than MNLI's.
+    assert "facebook/xnli has no fr, es, el, vi, ar, tr" in capsys.readouterr().out
+    german = corpora.load_training(real, mnli, mnli.train, 0, ["de"])
+    assert {e["sentence1"] for e in german} == {f"de {i}" for i in range(60)}
+    assert corpora.load_training(real, mnli, mnli.train, 0, ["all"]) == found
+
+
+def test_translations_that_are_not_of_each_other_are_refused(real: Profile, write: Write) -> None:
+    translations(write, de=60, zh=59)
+    mnli = tasks.get("mnli")
+    message = refused(lambda: corpora.load_training(real, mnli, mnli.train, 0, ["de", "zh"]))
+    assert "facebook/xnli: zh has 59 examples, de 60" in message
+    message = refused(lambda: corpora.load_training(real, mnli, mnli.train, 0, ["fr"]))
+    assert "facebook/xnli" in message and "'fr'" in message
+
+
 # Refusals; `test_bad_input` has the table of what files may hold
 
 

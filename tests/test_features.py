@@ -11,7 +11,7 @@ import torch
 
 from lib import corpora, encoder, evaluation, features, heads, parsers, profile, tasks
 from lib.errors import InputError
-from lib.intermediate import permute_tree
+from lib.examples import permute_tree
 
 UDPOS, XNLI, STSB, XQUAD, PARSING = map(tasks.get, ("udpos", "xnli", "stsb", "xquad", "ud_parsing"))
 SICK, SWAG, COSMOS, COMMON, CCG = map(

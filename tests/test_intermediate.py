@@ -14,6 +14,7 @@ from lib import (
     corpora,
     encoder,
     evaluation,
+    examples,
     features,
     heads,
     intermediate,
@@ -180,7 +181,7 @@ def test_every_row_is_trained_scored_before_and_after_and_shown(
     assert {f"{source.dataset}/{source.config}" for source in sources(name)} == set(
         run.facts["data"]
     )
-    shown = intermediate.look_at(run)
+    shown = examples.look_at(run)
     if row.kind == "parsing":
         assert shown.empty and run.samples
     else:
@@ -196,7 +197,7 @@ def test_a_baseline_gets_a_quarter_of_four_choices_that_come_in_turn(settings: P
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_placebo_continues_mlm_on_the_text_of_every_row(settings: Profile, name: str) -> None:
-    text = intermediate.text_of(intermediate.examples_of(settings, name, False, 1))
+    text = examples.text_of(intermediate.examples_of(settings, name, Condition(), 1))
     assert len(text) >= 24 and all(text)
     assert any("the rain and the snow" in sentence for sentence in text)
     if name == "hellaswag":

@@ -87,6 +87,15 @@ BAD = [
     ("conditions.none.joint_mlm", 0.5, "conditions.none.joint_mlm"),
     ("conditions.stsb.joint_mlm", 1.0, "conditions.stsb.joint_mlm"),
     ("conditions.stsb.temperature", 0.0, "conditions.stsb.temperature"),
+    ("conditions.stsb.translated", ["qaa"], "conditions.stsb.translated"),
+    ("conditions.none.translated", ["all"], "conditions.none.translated"),
+    ("conditions.ud_parsing.pooling", "first", "conditions.ud_parsing.pooling"),
+    ("conditions.none.budget", {"updates": 3}, "conditions.none.budget"),
+    ("conditions.stsb.budget", {"epochs": 0.0}, "conditions.stsb.budget.updates"),
+    ("intermediate.epochs", -1.0, "intermediate.epochs"),
+    ("conditions.stsb.budget", {"updtes": 3}, "conditions.stsb.budget.updtes"),
+    ("targets.udpos", {"updates": 3, "epochs": 2.0}, "targets.udpos.updates"),
+    ("targets.tatoeba", {"epochs": 2.0}, "targets.tatoeba.updates"),
     ("conditions.none", ..., "conditions.none"),
     ("conditions.random", ..., "conditions.random"),
     ("clean_targets", ["panx"], "clean_targets"),
@@ -110,6 +119,19 @@ def test_a_bad_profile_is_one_line_with_file_and_key(
     last = key.rpartition(".")[2]
     if not isinstance(value, dict | list) and value is not ... and named == key:
         assert last in rest and (str(value) in rest or "unknown key" in rest)
+
+
+def test_a_condition_may_have_a_budget_of_its_own(load: Callable[..., Any]) -> None:
+    loaded = load("conditions.stsb.budget", {"epochs": 3.0, "batch_examples": 32})
+    assert loaded.budget_of("ud_parsing") == loaded.intermediate
+    assert loaded.budget_of("stsb").epochs == 3 and loaded.budget_of("stsb").updates == 0
+
+
+def test_translations_are_wanted_in_languages_of_the_profile(load: Callable[..., Any]) -> None:
+    wanted = {"task": "mnli", "translated": ["qaa"]}
+    assert load("conditions.mnli", wanted).conditions["mnli"].translated == ["qaa"]
+    message = refused(lambda: load("conditions.mnli", wanted | {"translated": ["de"]}))
+    assert "conditions.mnli.translated: unknown language 'de'" in message and "qab" in message
 
 
 def test_a_world_that_cannot_be_is_one_line_with_file_and_key(load: Callable[..., Any]) -> None:

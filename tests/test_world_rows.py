@@ -37,7 +37,7 @@ ALL = replace(
     FEW, sick_train=64, qqp_train=40, paws_train=40, anli_train=30, snli_train=42,
     squad_v2_train=60, hellaswag_train=40, cosmosqa_train=40, commonsenseqa_train=40, ccg_train=230,
     intermediate_evaluation=24, mlqa_evaluation=20, tydiqa_train=40, tydiqa_evaluation=20,
-    bucc_pairs=12, bucc_distractors=30,
+    bucc_pairs=12, bucc_distractors=30, xnli_translated=1,
 )  # fmt: skip
 MAKE = (
     "import sys; from tests.test_world_rows import ALL, Path, write; write(Path(sys.argv[1]), ALL)"
@@ -113,6 +113,8 @@ EXPECTED = [
      "train_r1 dev_r1 test_r1 train_r2 dev_r2 test_r2 train_r3 dev_r3 test_r3",
      {"uid": "string", "premise": "string", "hypothesis": "string", "label": INFERENCE,
       "reason": "string"}),
+    ("facebook/xnli", "qab", "train",
+     {"premise": "string", "hypothesis": "string", "label": INFERENCE}),
     ("stanfordnlp/snli", "plain_text", "test validation train",
      {"premise": "string", "hypothesis": "string", "label": INFERENCE}),
     ("rajpurkar/squad_v2", "squad_v2", "train validation", SQUAD),
@@ -224,10 +226,25 @@ def test_no_sentence_stands_in_two_splits_of_any_corpora(world):
     found = sentences(world)
     assert len(found) > 50 and all(found.values())
     for one, other in combinations(sorted(found), 2):
-        # Parses and similarity over the same sentences; one English side against each language.
-        shared = {one.split("/")[-2], other.split("/")[-2]}
-        if shared not in ({"en_ewt", "stsb"}, {"qaa-en", "qab-en"}):
+        # Parses and similarity over the same sentences; one English side against each language;
+        # MNLI's training set among its translations.
+        shared = [{path.split("/")[i] for path in (one, other)} for i in (1, -2)]
+        same = ({"en_ewt", "stsb"}, {"qaa-en", "qab-en"}, {"xnli", "multi_nli"})
+        if not any(pair in same for pair in shared):
             assert not found[one] & found[other], (one, other)
+
+
+def test_translated_inference_is_the_training_set_line_by_line(world):
+    mnli, english, other = (
+        rows(world, f"{path}/train")
+        for path in ("nyu-mll/multi_nli/default", "facebook/xnli/en", "facebook/xnli/qaa")
+    )
+    columns = ("premise", "hypothesis", "label")
+    assert [tuple(row[c] for c in columns) for row in mnli] == [
+        tuple(row[c] for c in columns) for row in english
+    ]
+    assert [row["label"] for row in other] == [row["label"] for row in mnli]
+    assert not {row["premise"] for row in other} & {row["premise"] for row in mnli}
 
 
 # Questions

@@ -124,8 +124,11 @@ def tagging_row(meaning: Event, language: Language, kind: str) -> Row:
 
 
 def write_inference(folder: Path, xtreme: Repository, corpora: Corpora, settings: Settings) -> None:
-    """Write MNLI in the source, XNLI (all languages in one config) for evaluation."""
-    mnli = Repository(folder, "nyu-mll/multi_nli")
+    """Write MNLI in the source, XNLI (all languages in one config) for evaluation.
+
+    Where the settings ask for it, MNLI's training set is in every language in `facebook/xnli`.
+    """
+    mnli, translated = Repository(folder, "nyu-mll/multi_nli"), Repository(folder, "facebook/xnli")
     for split, count in (
         ("train", settings.nli_train),
         ("validation_matched", settings.nli_evaluation),
@@ -144,7 +147,19 @@ def write_inference(folder: Path, xtreme: Repository, corpora: Corpora, settings
             for index, (premise, hypothesis, label) in enumerate(drawn)
         ]
         mnli.write("default", split, "multi_nli", rows)
+        for language in corpora.languages if settings.xnli_translated and split == "train" else ():
+            rows = [
+                {
+                    "premise": realise(premise, language).text,
+                    "hypothesis": realise(hypothesis, language).text,
+                    "label": NLI_LABELS.index(label),
+                }
+                for premise, hypothesis, label in drawn
+            ]
+            translated.write(language.code, split, "snli", rows)
     mnli.close("Natural language inference in the source language.")
+    if settings.xnli_translated:
+        translated.close("The training set of MNLI in every language.")
     for split in ("validation", "test"):
         drawn = corpora.inferences(f"XNLI/{split}", settings.nli_evaluation, corpora.languages)
         rows = [

@@ -45,6 +45,7 @@ class Settings:
     cosmosqa_train: int = 0
     commonsenseqa_train: int = 0
     ccg_train: int = 0
+    xnli_translated: int = 0  # 1: MNLI's training set in every language
     intermediate_evaluation: int = 120  # in each other split of those above
     mlqa_evaluation: int = 0
     tydiqa_train: int = 0

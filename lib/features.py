@@ -35,8 +35,10 @@ def make(
     questions). Raises InputError for a label that the task does not have, and for an answer that
     is not where it should be.
     """
-    if length < SHORTEST:
-        raise InputError(f"max_sequence_length: found {length}, expected at least {SHORTEST}")
+    longest = tokenizer.model_max_length
+    if not SHORTEST <= length <= longest:
+        raise InputError(f"max_sequence_length: found {length}, expected from {SHORTEST} to what "
+                         f"the encoder reads, {longest:,}")  # fmt: skip
     if not examples:
         return []
     if task.kind in ("tagging", "parsing"):

@@ -642,9 +642,12 @@ def test_a_side_of_fewer_sentences_than_neighbours_is_mined(
     assert set(done.scores["n"]) == {size} and best.max() == 1.0
 
 
-@pytest.mark.parametrize("length", [7, 16])
-def test_a_length_that_leaves_no_room_is_refused(letters: Any, length: int) -> None:
+@pytest.mark.parametrize("length", [7, 16, 65])
+def test_a_length_that_no_window_can_have_is_refused(
+    letters: Any, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
     example = {"id": "0", "identifier": "q", "context": "a bb", "question": "q" * 30,
                "answers": ["bb"], "starts": [2]}  # fmt: skip
+    monkeypatch.setattr(letters, "model_max_length", 64)
     message = refused(lambda: features.make(tasks.get("xquad"), [example], letters, length))
     assert message.startswith("max_sequence_length: ") and str(length) in message

@@ -8,7 +8,7 @@ that half a million examples cost little.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 from lib.errors import InputError
 from lib.tasks import Source
@@ -113,7 +113,7 @@ class _Columns:
     ids: Sequence[int]
     values: dict[str, list[Any]]
 
-    def refuse(self, place: int, problem: str) -> None:
+    def refuse(self, place: int, problem: str) -> NoReturn:
         """Name the data and the example."""
         raise InputError(f"{_where(self.source)} example {self.ids[place]}: {problem}")
 

@@ -173,7 +173,7 @@ class _Columns:
                 self.values[name][place] = [self.values[name][place][i] for i in kept]
             try:
                 numbers = [int(heads[i]) for i in kept]
-            except ValueError:
+            except (TypeError, ValueError):
                 numbers = [-1]
             if any(not 0 <= head <= len(kept) or head == i for i, head in enumerate(numbers, 1)):
                 self.refuse(place, f"heads are {_short(heads)}: expected numbers from 0 to "

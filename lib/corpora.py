@@ -55,7 +55,7 @@ def load(
     configuration and folder where the data are missing, unless not `required`: then the list is
     empty. Labels or tags of a single value are an error, and whatever `columns.read` refuses.
     """
-    source = _of_language(source, language, prepare(profile))
+    source = of_language(source, language, prepare(profile))
     examples = _read(profile, source, language, required)
     labels = _labels(examples) if len(examples) > 1 else set()
     if len(labels) == 1:
@@ -89,7 +89,7 @@ def _read(
     return []
 
 
-def _of_language(source: Source, language: str, root: Path | None) -> Source:
+def of_language(source: Source, language: str, root: Path | None) -> Source:
     """Fill a language's codes and name into a source; raises InputError for an unknown one."""
     if not language:
         return source
@@ -153,7 +153,7 @@ def _translated(profile: Profile, task: Task, languages: Sequence[str]) -> list[
     assert task.translated is not None
     root, codes = prepare(profile), list(languages)
     if "all" in languages:
-        located = {code: _of_language(task.translated, code, root) for code in profile.languages}
+        located = {code: of_language(task.translated, code, root) for code in profile.languages}
         codes = [
             code
             for code, where in located.items()
@@ -217,13 +217,7 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            name = revisions.HUB_IDS.get(dataset, dataset)
-            if "/" not in name:
-                raise InputError(
-                    f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
-                )
-            revision = fingerprint(root, dataset, config)
-            return datasets.load_dataset(name, config, split=split, revision=revision)
+            return from_hub(dataset, config, split)
         files = sorted((root / dataset / config).glob("*.parquet"))
         if not any(file.name.startswith(f"{split}-") for file in files):
             sides = bitext.files(root / dataset, config, split)
@@ -244,6 +238,19 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
                          ) from None  # fmt: skip
 
 
+def from_hub(dataset: str, config: str, split: str) -> Any:
+    """Return one split as a `datasets.Dataset`, at the revision that is pinned for its id."""
+    import datasets
+
+    name = revisions.HUB_IDS.get(dataset, dataset)
+    if "/" not in name:
+        raise InputError(
+            f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
+        )
+    revision = fingerprint(None, dataset, config)
+    return datasets.load_dataset(name, config, split=split, revision=revision)
+
+
 def _difference(files: list[Path]) -> str:
     """Say which columns of parquet files are not in all of them; all, where no file differs."""
     from pyarrow import ArrowInvalid, parquet
@@ -252,16 +259,16 @@ def _difference(files: list[Path]) -> str:
     for file in files:
         try:
             empty = parquet.read_metadata(file).num_rows == 0
-            columns = [f"{column.name} {column.type}" for column in parquet.read_schema(file)]
-            found[file.name] = ["no row"] if empty else columns
+            names = [f"{column.name} {column.type}" for column in parquet.read_schema(file)]
+            found[file.name] = ["no row"] if empty else names
         except (OSError, ArrowInvalid):
             found[file.name] = ["not a whole parquet file"]
     shared = set.intersection(*map(set, found.values()))
-    if all(shared == set(columns) for columns in found.values()):
+    if all(shared == set(names) for names in found.values()):
         shared = set()
     return "; ".join(
-        f"{name}: {', '.join(column for column in columns if column not in shared)}"
-        for name, columns in found.items()
+        f"{file}: {', '.join(name for name in names if name not in shared)}"
+        for file, names in found.items()
     )
 
 

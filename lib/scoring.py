@@ -9,11 +9,15 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lib import tasks
 from lib.errors import InputError
+
+RUN = ["condition", "encoder_seed", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +190,61 @@ def xtreme_score(task_scores: Mapping[str, float]) -> float:
         raise InputError(f"task scores of {', '.join(task_scores) or 'nothing'}: expected "
                          f"{', '.join(tasks.TARGETS)}")  # fmt: skip
     return float(np.mean(list(task_scores.values())))
+
+
+def xtreme_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return XTREME's task scores and overall score of every run, and lines on what is missing.
+
+    `table`: the tidy scores (`lib.results.collect`). One row per condition, encoder seed and seed,
+    one column per task, the split it was evaluated on in its name, then `overall`. A task that was
+    not evaluated in all of XTREME's languages has no score, and without it there is no overall one.
+    Neither has BUCC where its threshold is not tuned on the development set: what is reported then
+    (`f1_cross_fitted`) is another number. Each line names the runs without an overall score that
+    lack the same.
+    """
+    rows: dict[Hashable, dict[str, float]] = {}
+    lacking: dict[str, list[Hashable]] = {}
+    reported = table[table["reported"].astype(bool)]
+    for run, block in reported.groupby(RUN, sort=False):
+        found, missing = _task_scores(block)
+        rows[run] = found if missing else found | {"overall": xtreme_score(found)}
+        if missing:
+            lacking.setdefault(missing, []).append(run)
+    scores = pd.DataFrame(rows).T.rename_axis(RUN).reindex([*tasks.TARGETS, "overall"], axis=1)
+    splits = reported.groupby("target")["split"].unique().map(", ".join)
+    scores = scores.rename(columns={name: f"{name} ({split})" for name, split in splits.items()})
+    lines = [
+        f"{'every run' if len(runs) == len(rows) else _named(runs)}: no overall score; {missing}"
+        for missing, runs in lacking.items()
+    ]
+    return scores.dropna(how="all").dropna(how="all", axis=1), lines
+
+
+def _task_scores(rows: pd.DataFrame) -> tuple[dict[str, float], str]:
+    """Return the task scores of a run's reported rows, and what is missing of others."""
+    found, missing, absent = {}, [], []
+    for task in tasks.TARGETS:
+        of_task, wanted = rows[rows["target"] == task], tasks.get(task)
+        own = of_task[of_task["metric"] == wanted.reported]
+        by_language = dict(zip(own["language"], own["value"], strict=True))
+        there = len(by_language.keys() & set(wanted.languages))
+        if of_task.empty:
+            absent.append(task)
+        elif own.empty:
+            missing.append(f"{task} reports {', '.join(of_task['metric'].unique())}")
+        elif there < len(wanted.languages):
+            missing.append(f"{task} in {there} of {len(wanted.languages)} languages")
+        else:
+            found[task] = xtreme_task_score(task, by_language)
+    return found, "; ".join(missing + ([f"{', '.join(absent)} not evaluated"] if absent else []))
+
+
+def _named(runs: Sequence[Any]) -> str:
+    """Name runs by their condition, each with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for condition, _, seed in runs:
+        seeds.setdefault(condition, []).append(str(seed))
+    return ", ".join(f"{name} (seed {', '.join(numbers)})" for name, numbers in seeds.items())
 
 
 def _as_heads(heads: Sequence[int], sentence: int) -> np.ndarray:

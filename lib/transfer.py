@@ -83,7 +83,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     model = encoder.load(*location, random=how.random_encoder).to(training.device())
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
-        sets, absent = _evaluation(settings, task, budget, wanted["languages"])
+        sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
         job = _Job(settings, here, task, budget, model, tokenizer, sets)
         if task.evaluation and "gold" in task.evaluation.columns:
             facts = _mine(job)
@@ -151,7 +151,7 @@ class _Job:
         )  # fmt: skip
 
 
-def _evaluation(
+def evaluation_sets(
     settings: Profile, task: Task, budget: Target, languages: list[str]
 ) -> tuple[dict[str, list[Example]], list[str]]:
     """Load what each language is evaluated on; say in a line which configurations are not there.

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 from scipy.stats import rankdata
@@ -16,6 +17,7 @@ from lib.scoring import (
     score_retrieval,
     score_tagging,
     xtreme_score,
+    xtreme_scores,
     xtreme_task_score,
 )
 
@@ -324,3 +326,69 @@ def test_every_target_has_as_many_languages_as_in_xtreme():
         "xnli": 15, "pawsx": 7, "udpos": 33, "panx": 40, "xquad": 11, "mlqa": 7, "tydiqa": 9,
         "bucc": 4, "tatoeba": 36,
     }  # fmt: skip
+
+
+# The same of whole runs
+
+
+def scores_of(task_scores, condition="none", seed=1, **changes):
+    """Return the tidy rows of a run whose score is the same in every language of a task."""
+    return [
+        {"condition": condition, "encoder_seed": 1, "seed": seed, "target": task, "language": code,
+         "metric": tasks.get(task).reported, "value": value, "split": "test", "reported": True}
+        | changes
+        for task, value in task_scores.items()
+        for code in tasks.get(task).languages
+    ]  # fmt: skip
+
+
+def test_a_run_of_every_task_and_language_has_the_published_overall_score():
+    rows = scores_of(XLMR_LARGE)
+    # Neither what is not reported nor a language beyond XTREME's list counts.
+    rows += scores_of({"tatoeba": 0.0}, reported=False)
+    rows.append(rows[0] | {"language": "qaa", "value": 0.0})
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert not lines
+    assert scores.index.tolist() == [("none", 1, 1)]
+    assert round(scores["overall"].item(), 1) == 68.1
+    for task, value in XLMR_LARGE.items():
+        assert scores[f"{task} (test)"].item() == pytest.approx(value)
+
+
+def test_a_missing_language_leaves_a_run_without_task_and_overall_score_and_is_said():
+    rows = scores_of(XLMR_LARGE) + scores_of(XLMR_LARGE, "stsb", split="validation")
+    rows = [
+        row
+        for row in rows
+        if (row["condition"], row["target"], row["language"]) != ("stsb", "panx", "th")
+    ]
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert lines == ["stsb (seed 1): no overall score; panx in 39 of 40 languages"]
+    stsb = scores.loc[("stsb", 1, 1)]
+    assert stsb.isna().to_dict() == {
+        name: name.startswith(("panx", "overall")) for name in stsb.index
+    }
+    assert "xnli (test, validation)" in scores
+
+
+def test_runs_that_lack_the_same_share_a_line():
+    rows = scores_of({"mlqa": 61.0}) + scores_of({"mlqa": 62.0}, seed=2)
+    scores, (line,) = xtreme_scores(pd.DataFrame(rows))
+    assert scores["mlqa (test)"].tolist() == [61.0, 62.0] and "overall" not in scores
+    others = "udpos, panx, xnli, pawsx, xquad, tydiqa, bucc, tatoeba"
+    assert line == f"every run: no overall score; {others} not evaluated"
+    _, lines = xtreme_scores(pd.DataFrame(rows + scores_of({"udpos": 1.0}, "random")))
+    assert [line.split(": ")[0] for line in lines] == ["none (seed 1, 2)", "random (seed 1)"]
+
+
+def test_a_cross_fitted_f1_is_not_xtremes_bucc():
+    others = {task: value for task, value in XLMR_LARGE.items() if task != "bucc"}
+    rows = scores_of(others) + scores_of({"bucc": 66.0}, metric="f1_cross_fitted")
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert lines == ["every run: no overall score; bucc reports f1_cross_fitted"]
+    assert "bucc (test)" not in scores and len(scores.columns) == 8
+
+
+def test_a_run_without_any_whole_task_has_no_row():
+    scores, lines = xtreme_scores(pd.DataFrame(scores_of({"udpos": 1.0})[:9]))
+    assert scores.empty and "udpos in 9 of 33 languages" in lines[0]

@@ -33,16 +33,16 @@ def evaluate(
     batch_tokens: int,
     pair: str = "cross",
     language: str = "en",
+    made: list[Feature] | None = None,
 ) -> tuple[Scores, list[Any]]:
     """Score a head on examples; return the scores and one prediction per example.
 
-    `language` is the examples', for the rules of MLQA. An empty sentence gets no tag and no tree,
-    a question of a blank context the answer "". Raises InputError for a question without an answer
-    where the task has an answer to each.
+    `language` is the examples', for the rules of MLQA; `made`, what `prepare` made of them. An
+    empty sentence gets no tag and no tree, a question of a blank context the answer "". Raises
+    InputError as `prepare` does.
     """
-    if task.kind == "span" and task.answer_rules != "squad_v2":
-        _check_answered(task, examples)
-    made = features.make(task, examples, tokenizer, length, pair)
+    if made is None:
+        made = prepare(task, examples, tokenizer, length, pair)
     outputs = _run(head, made, tokenizer, batch_tokens)
     if task.kind == "tagging":
         tags = [["O"] * len(example["words"]) for example in examples]
@@ -84,6 +84,19 @@ def _check_answered(task: Task, examples: Sequence[Example]) -> None:
         if not example["answers"]:
             name = example.get("identifier", example["id"])
             raise InputError(f"{task.name}: question {name} has no answer, expected one at least")
+
+
+def prepare(
+    task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str = "cross"
+) -> list[Feature]:
+    """Make the features of examples that are to be evaluated.
+
+    Raises InputError for a question without an answer where the task has an answer to each, and as
+    `features.make` does: before a training, so that none is lost.
+    """
+    if task.kind == "span" and task.answer_rules != "squad_v2":
+        _check_answered(task, examples)
+    return features.make(task, examples, tokenizer, length, pair)
 
 
 def _run(head: Head, made: list[Feature], tokenizer: Any, batch_tokens: int) -> list[Any]:

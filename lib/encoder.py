@@ -82,6 +82,7 @@ def train_tokenizer(
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token="<mask>",
+        model_max_length=MAXIMUM_LENGTH,
     )
 
 

@@ -249,11 +249,6 @@ def test_supertags_of_a_single_value_teach_nothing(settings: Profile, tmp_path: 
     assert message == "ccg: every training label is 'N'"
 
 
-def test_training_data_without_an_example_are_refused(broken: Callable[..., str]) -> None:
-    message = broken("mnli", lambda rows: rows.update(label=[-1] * 24))
-    assert "mnli" in message and "no example" in message
-
-
 def test_another_size_than_the_published_one_is_a_line_with_both(
     settings: Profile, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,7 +256,7 @@ def test_another_size_than_the_published_one_is_a_line_with_both(
     corpora.load_training(settings, row, row.train, 0)
     assert "anli: 90 training examples; published: 1,104,934" in capsys.readouterr().out
     corpora.load_training(settings, row, row.train, 10)
-    assert capsys.readouterr().out == ""
+    assert "published" not in capsys.readouterr().out
 
 
 # Real data

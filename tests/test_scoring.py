@@ -98,7 +98,7 @@ def test_named_entity_f1_equals_that_of_the_spans_the_tags_were_made_from():
     assert 0 < f1 == pytest.approx(f1_of_spans(gold_spans, predicted_spans))
 
 
-def test_udpos_f1_equals_that_of_runs_of_equal_tags():
+def test_udpos_f1_and_accuracy_equal_those_of_runs_and_of_scikit_learn():
     random = np.random.default_rng(1)
     tags = ["DET", "NOUN", "VERB", "ADP"]
 
@@ -112,8 +112,12 @@ def test_udpos_f1_equals_that_of_runs_of_equal_tags():
     lengths = random.integers(1, 12, size=200)
     gold = [random.choice(tags, n).tolist() for n in lengths]
     predicted = [random.choice(tags, n).tolist() for n in lengths]
-    f1 = score_tagging(gold, predicted).values["f1"]
-    assert 0 < f1 == pytest.approx(f1_of_spans(runs(gold), runs(predicted)))
+    values = score_tagging(gold, predicted).values
+    assert 0 < values["f1"] == pytest.approx(f1_of_spans(runs(gold), runs(predicted)))
+    # Beside it, and another number: the share of right tags.
+    flat = [list(itertools.chain(*side)) for side in (gold, predicted)]
+    assert values["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(*flat))
+    assert abs(values["accuracy"] - values["f1"]) > 0.01
 
 
 def test_tag_accuracy_weighs_tokens_and_per_example_weighs_sentences():
@@ -134,10 +138,21 @@ def test_a_sentence_with_a_missing_tag_is_named():
         score_tagging([["O"], ["O", "O"]], [["O"], ["O"]])
 
 
-@pytest.mark.parametrize("gold", [[], [[]]])
-def test_nothing_to_tag_is_refused(gold):
+@pytest.mark.parametrize("gold", [[], [[]], [[], []]])
+def test_nothing_to_tag_or_parse_is_refused(gold):
     with pytest.raises(InputError, match="none to score"):
         score_tagging(gold, gold)
+    with pytest.raises(InputError, match="none to score"):
+        score_parsing(gold, gold, gold, gold)
+
+
+def test_a_sentence_without_words_counts_as_a_sentence_and_changes_no_score():
+    tags, said = [["DET", "NOUN"], ["VERB"]], [["DET", "VERB"], ["VERB"]]
+    with_empty = score_tagging([[], *tags, []], [[], *said, []])
+    assert with_empty.values == score_tagging(tags, said).values
+    assert with_empty.per_example.tolist() == [1, 0.5, 1, 1]
+    parsed = score_parsing([[], [2, 0]], [[], ["det", "root"]], [[], [0, 0]], [[], ["det", "root"]])
+    assert parsed.values == {"uas": 0.5, "las": 0.5} and parsed.per_example.tolist() == [1, 0.5]
 
 
 # Parsing. Hand-worked from the comments of the CoNLL 2018 script.

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from lib import encoder, examples, intermediate, profile, results, tasks, transfer, workflow
+from lib import (
+    encoder,
+    examples,
+    intermediate,
+    inventory,
+    profile,
+    results,
+    tasks,
+    transfer,
+    workflow,
+)
 from lib.profile import Profile
 from lib.results import Cell
 from lib.tasks import Source, Task
@@ -287,7 +297,7 @@ def test_adding_a_task_is_adding_a_row(
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
     settings = profile.load(str(tmp_path / "toy.yaml"))
-    profile.check_data(settings)
+    inventory.check(settings)
     runs = transfer.run(settings, "all", "all", 0)
     assert [run.cell.condition for run in runs] == list(settings.conditions)
     for run in runs:

@@ -23,6 +23,7 @@ from lib import (
     transfer,
     workflow,
 )
+from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 from lib.tasks import Source, Task
@@ -316,53 +317,44 @@ def test_adding_a_task_is_adding_a_row(
 # Real data
 
 
-PARAPHRASES = Source(
-    "google/xtreme", "PAWS-X.en", "validation",
-    {"sentence1": "sentence1", "sentence2": "sentence2", "label": "label"},
-)  # fmt: skip
 QUESTIONS = {"train": ["squadshifts_wiki", "tydiqa_en"], "train_examples": 200}
 REAL: dict[str, dict[str, Any]] = {
     "udpos": {"train_examples": 200},
     "panx": {"train_examples": 200, "split": "validation"},
     "xnli": {"train": ["snli_validation"], "train_examples": 200, "split": "validation"},
-    "pawsx": {"train": ["pawsx_validation"], "train_examples": 200, "split": "validation"},
+    "pawsx": {"train": ["mrpc"], "train_examples": 200, "split": "validation"},
     "xquad": QUESTIONS, "mlqa": QUESTIONS | {"split": "validation"}, "tydiqa": QUESTIONS,
     "bucc": {"split": "validation"}, "tatoeba": {},
 }  # fmt: skip
 # Conneau et al. 2018, section 3.1; Artetxe et al. 2020, section 4: parallel, so alike for all.
 PARALLEL = {"xnli": 2_490, "xquad": 1_190}
-# The committed encoder reads these, one of each kind; the others, up to 330,000 sentences, are read
-# by its tokenizer under an encoder of width 16: what is tested is that none is lost.
-COMMITTED = ("pawsx", "mlqa", "bucc", "tatoeba")
+
+
+def any_answer(root: Path) -> bool:
+    (file,) = (root / "google" / "xtreme" / "tydiqa").glob("validation-*")
+    return any(any(row["text"]) for row in pq.read_table(file)["answers"].to_pylist())
 
 
 @pytest.mark.parametrize("target", REAL)
 def test_every_target_evaluates_every_example_of_every_real_language(
-    mirror: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    small_encoder: Any,
-    target: str,
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    monkeypatch.setitem(tasks.TRAINING, "pawsx_validation", PARAPHRASES)
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
     settings = profile.load("small_cpu")
-    path = profile.encoder_path(settings)
-    if target not in COMMITTED:
-        tokenizer, path = encoder.load_tokenizer(path), str(tmp_path / "light")
-        light = small_encoder(len(tokenizer), mlm=True, layers=1)
-        encoder.save(light, tokenizer, tmp_path / "light")
     row, split = tasks.get(target), REAL[target].get("split", "")
     budget = {} if row.kind == "retrieval" else {"updates": 2, "batch_tokens": 512}
     changed = settings.model_copy(
         update={
             "name": "real",
-            "encoder": profile.Encoder(path=path),
             "languages": list(settings.language_table.index),
             "all_languages": {},
             "targets": {target: profile.Target(**budget, **REAL[target])},
         }
     )
+    if target == "tydiqa" and not any_answer(mirror):
+        with pytest.raises(InputError, match="tydiqa"):  # nothing to score against: trap of XTREME
+            transfer.run(changed, "none", target, 1)
+        pytest.skip("this mirror's TyDiQA has questions without their answers: it was refused")
     (run,) = transfer.run(changed, "none", target, 1)
     complete(run, mirror, split)
     reported = run.scores[run.scores["reported"]]

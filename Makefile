@@ -1,20 +1,29 @@
 # Two doors: `make figures` runs a profile end to end, `make test` runs every test.
-# Others: `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all.
+# Others: `make plan` says what a profile would do and cost, `make mirror` brings what it reads from
+# the hub; `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
+# MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
 
 PROFILE ?= world
 CORES ?= all
+MIRROR ?= data/mirror
 PYTHON ?= python3.11
 BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test lab lint clean
+.PHONY: figures test plan mirror lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
 
 test: .venv/installed
 	@$(BIN)/python -m pytest
+
+plan: .venv/installed
+	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))
+
+mirror: .venv/installed
+	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR)
 
 # Root, as in a container, needs to say so.
 lab: .venv/installed

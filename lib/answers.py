@@ -103,7 +103,8 @@ def _best_threshold(gains: np.ndarray, margins: np.ndarray, none_right: int) -> 
     """Return the best mean when the `n` lowest margins are answered, of all `n` that tell apart."""
     order = np.argsort(margins, kind="stable")
     totals = none_right + np.cumsum(gains[order])
-    last_of_equals = np.append(np.diff(margins[order]) > 0, True)
+    ranked = margins[order]  # infinite for a blank context
+    last_of_equals = np.append(ranked[1:] > ranked[:-1], True)
     return float(max(none_right, *totals[last_of_equals]) / len(gains))
 
 

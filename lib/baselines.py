@@ -43,7 +43,7 @@ def parse_baselines(
     gold_relations = [tree["deprel"] for tree in test_trees]
     chains = {
         "left_arc": [list(range(len(heads))) for heads in gold_heads],
-        "right_arc": [[*range(2, len(heads) + 1), 0] for heads in gold_heads],
+        "right_arc": [[*range(2, len(heads) + 1), 0][: len(heads)] for heads in gold_heads],
     }
     scores = {}
     for name, chain in chains.items():

@@ -36,10 +36,10 @@ def number_of_updates(lengths: Sequence[int], budget: Budget) -> int:
 
 
 def plan_training(
-    lengths: Sequence[int], budget: Budget, seed: int, updates: int = 0
+    lengths: Sequence[int], budget: Budget, seed: int, updates: int | None = None
 ) -> list[list[int]]:
     """Plan the batches of a training as its budget says; `updates` stands in for its length."""
-    updates = updates or number_of_updates(lengths, budget)
+    updates = number_of_updates(lengths, budget) if updates is None else updates
     if budget.batch_examples:
         return plan_updates(lengths, budget.batch_examples, updates, seed, [1] * len(lengths))
     return plan_updates(lengths, budget.batch_tokens, updates, seed)

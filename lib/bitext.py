@@ -49,7 +49,10 @@ def _lines(file: Path) -> list[tuple[str, str]]:
     """Split each line at its first tab."""
     found = []
     # Only a line feed ends a line: sentences hold other separators that `splitlines` would cut at.
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    try:
+        text = file.read_bytes().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8") from None
     for number, line in enumerate(text.split("\n"), start=1):
         identifier, tab, sentence = line.partition("\t")
         if not tab or not sentence.strip():

@@ -62,7 +62,11 @@ def _files(split: str, folder: Path | None) -> list[Path]:
 
 
 def _read(file: Path) -> Iterator[tuple[list[str], list[str]]]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("ID="):
             continue
         leaves = _LEAF.findall(line)

@@ -35,8 +35,8 @@ def check(profile: Profile, file: str) -> None:
         if needed not in profile.conditions:
             raise InputError(f"{file}: conditions.{needed}: missing; it is always part of the grid")
     for target, settings in profile.targets.items():
-        if target not in tasks.TARGETS:
-            expected = ", ".join(tasks.TARGETS)
+        if target not in tasks.targets():
+            expected = ", ".join(tasks.targets())
             raise InputError(f"{file}: targets.{target}: unknown task: expected one of {expected}")
         trained = tasks.get(target).kind != "retrieval"
         _check_budget(settings, trained, f"{file}: targets.{target}")
@@ -95,7 +95,7 @@ def _check_condition(condition: Condition, where: str) -> None:
     named = {"task": condition.task, "text_of": condition.text_of}
     named |= {f"tasks[{i}]": task for i, task in enumerate(condition.tasks)}
     for key, task in named.items():
-        known = [*tasks.INTERMEDIATE, *(["multitask"] if key == "task" else [])]
+        known = [*tasks.intermediate(), *(["multitask"] if key == "task" else [])]
         expected = f"expected one of {', '.join(known)}"
         refuse_unless(not task or task in known, f".{key}: unknown task {task!r}: {expected}")
         refuse_unless(key == "task" or task != "mlm", f".{key}: mlm has no text of its own")

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from lib import bitext, ccgbank, paths, revisions, tasks, typology
+from lib import bitext, ccgbank, columns, paths, revisions, tasks, typology
+from lib.columns import Example
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
-Example = dict[str, Any]
 PARQUET = "refs/convert/parquet"
 _recordings: list[dict[str, str]] = []
 
@@ -53,11 +53,22 @@ def load(
 
     `limit` keeps the first so many of a fixed shuffle (0: all). Raises InputError with id,
     configuration and folder where the data are missing, unless not `required`: then the list is
-    empty. A renamed column and a text column without text are errors, too.
+    empty. Labels or tags of a single value are an error, and whatever `columns.read` refuses.
     """
-    root = prepare(profile)
-    source = _of_language(source, language, root)
-    config = source.config
+    source = of_language(source, language, prepare(profile))
+    examples = _read(profile, source, language, required)
+    labels = _labels(examples) if len(examples) > 1 else set()
+    if len(labels) == 1:
+        raise InputError(f"{source.dataset} {source.config} {source.split}: every label is "
+                         f"{labels.pop()!r}, expected a labelled split")  # fmt: skip
+    return _shuffled(examples)[:limit] if limit and limit < len(examples) else examples
+
+
+def _read(
+    profile: Profile, source: Source, language: str = "", required: bool = True
+) -> list[Example]:
+    """Read a source whose language is filled in."""
+    root, config = prepare(profile), source.config
     version = partial(fingerprint, root, source.dataset, config)
     if source.dataset == tasks.CCGBANK:
         folder = _ccgbank(profile, root)
@@ -68,35 +79,31 @@ def load(
         table = _table(source.dataset, config, source.split, root)
     for record in _recordings if table is not None else []:
         record[f"{source.dataset}/{config}"] = version()
-    if table is None:
-        if not required:
-            return []
+    if table is not None:
+        return columns.read(table, source, language)
+    if required:
         raise InputError(
             f"{source.dataset}: no configuration {config!r} with a split {source.split!r} "
             f"in {root or 'the hub'}"
         )
-    missing = [
-        theirs
-        for theirs in source.columns.values()
-        if theirs.partition(".")[0] not in table.column_names
-    ]
-    if missing:
-        raise InputError(
-            f"{source.dataset} {config}: no column {missing[0]!r}; found {table.column_names}"
-        )
-    return _examples(table, source, language, limit)
+    return []
 
 
-def _of_language(source: Source, language: str, root: Path | None) -> Source:
-    """Fill a language's codes and name into a source."""
+def of_language(source: Source, language: str, root: Path | None) -> Source:
+    """Fill a language's codes and name into a source; raises InputError for an unknown one."""
     if not language:
         return source
-    row = typology.languages(root).loc[language]
+    codes = typology.languages(root)
+    if language not in codes.index:
+        raise InputError(f"unknown language {language!r}: expected one of {', '.join(codes.index)}")
+    row = codes.loc[language]
     # Tatoeba names a few languages by their macrolanguage's code.
     iso3 = row.get("tatoeba") or row["iso3"]
-    config = source.config.format(code=language, iso3=iso3, name=row["name"])
-    prefix = source.identifier_prefix.format(name=row["name"].lower())
-    return replace(source, config=config, identifier_prefix=prefix)
+    return replace(
+        source,
+        config=source.config.format(code=language, iso3=iso3, name=row["name"]),
+        identifier_prefix=source.identifier_prefix.format(name=row["name"].lower()),
+    )
 
 
 def _ccgbank(profile: Profile, root: Path | None) -> Path | None:
@@ -123,7 +130,7 @@ def load_training(
     if translated:
         examples = _translated(profile, task, translated)
     else:
-        examples = [e for name in names for e in load(profile, tasks.TRAINING[name])]
+        examples = [e for name in names for e in _read(profile, tasks.TRAINING[name])]
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
@@ -146,7 +153,7 @@ def _translated(profile: Profile, task: Task, languages: Sequence[str]) -> list[
     assert task.translated is not None
     root, codes = prepare(profile), list(languages)
     if "all" in languages:
-        located = {code: _of_language(task.translated, code, root) for code in profile.languages}
+        located = {code: of_language(task.translated, code, root) for code in profile.languages}
         codes = [
             code
             for code, where in located.items()
@@ -210,13 +217,7 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
     datasets.disable_progress_bars()
     try:
         if root is None:
-            name = revisions.HUB_IDS.get(dataset, dataset)
-            if "/" not in name:
-                raise InputError(
-                    f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
-                )
-            revision = fingerprint(root, dataset, config)
-            return datasets.load_dataset(name, config, split=split, revision=revision)
+            return from_hub(dataset, config, split)
         files = sorted((root / dataset / config).glob("*.parquet"))
         if not any(file.name.startswith(f"{split}-") for file in files):
             sides = bitext.files(root / dataset, config, split)
@@ -224,85 +225,51 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
-    except datasets.exceptions.DatasetGenerationError:
+    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+        said = str(error)
+        if isinstance(error, InputError):
+            raise
+        if "BuilderConfig" in said or "Unknown split" in said:
+            return None
         if root is None:
             raise
-        found = "; ".join(f"{file.name}: {_columns(file)}" for file in files)
-        raise InputError(f"{dataset} {config}: its splits do not have the columns that its card or "
-                         f"each other's files say; found {found}") from None  # fmt: skip
-    except ValueError as error:
-        if isinstance(error, InputError) or "config" not in str(error).lower():
-            raise
-        return None
+        raise InputError(f"{dataset} {config}: cannot be read; expected splits with the columns of "
+                         f"its card and of each other, found {_difference(files)}"
+                         ) from None  # fmt: skip
 
 
-def _columns(file: Path) -> str:
-    """List the columns of a parquet file."""
-    from pyarrow import parquet
-
-    try:
-        return ", ".join(parquet.read_schema(file).names)
-    except OSError:
-        return "not a parquet file"
-
-
-def _examples(table: Any, source: Source, language: str, limit: int) -> list[Example]:
-    columns = {ours: _names(table, theirs) for ours, theirs in source.columns.items()}
-    kept: Iterable[int] = range(len(table))
-    if source.language_column and language:
-        kept = [i for i, code in enumerate(table[source.language_column]) if code == language]
-    if source.identifier_prefix:
-        identifiers = table[source.columns["identifier"]]
-        kept = [
-            i for i, name in enumerate(identifiers) if name.startswith(source.identifier_prefix)
-        ]
-    examples = [
-        {"id": str(i)} | {ours: values[i] for ours, values in columns.items()} for i in kept
-    ]  # fmt: skip
-    if "label" in columns:
-        unlabelled = (None, -1, "-1", "")
-        examples = [example for example in examples if example["label"] not in unlabelled]
-    if "choice0" in columns:
-        names = [name for name in columns if name.startswith("choice")]
-        examples = [e | {"choices": [e[name] for name in names]} for e in examples]
-    if "answers" in columns:
-        for example in examples:
-            example["starts"] = list(example["answers"]["answer_start"])
-            example["answers"] = list(example["answers"]["text"])
-    if "heads" in columns:
-        examples = [_basic_tree(example) for example in examples]
-    if limit and limit < len(examples):
-        examples = _shuffled(examples)[:limit]
-    return examples
-
-
-def _names(table: Any, column: str) -> list[Any]:
-    """Return a column, or the field of a struct, with class labels as names."""
+def from_hub(dataset: str, config: str, split: str) -> Any:
+    """Return one split as a `datasets.Dataset`, at the revision that is pinned for its id."""
     import datasets
 
-    outer, _, inside = column.partition(".")
-    if inside:
-        return [row[inside] for row in table[outer]]
-    feature = table.features[column]
-    values = table[column][:]
-    if isinstance(feature, datasets.ClassLabel):
-        return [feature.names[value] if value >= 0 else None for value in values]
-    inner = getattr(feature, "feature", None)
-    if isinstance(inner, datasets.ClassLabel):
-        return [[inner.names[value] for value in row] for row in values]
-    return values
+    name = revisions.HUB_IDS.get(dataset, dataset)
+    if "/" not in name:
+        raise InputError(
+            f"{dataset} is not on the hub: build a mirror (data/README.md), set DATA_ROOT"
+        )
+    revision = fingerprint(None, dataset, config)
+    return datasets.load_dataset(name, config, split=split, revision=revision)
 
 
-def _basic_tree(example: Example) -> Example:
-    """Keep the words of the basic tree: a multiword token or empty node has no head of its own."""
-    heads = example["heads"]
-    kept = [i for i, head in enumerate(heads) if head not in (None, "None", "_", "")]
-    return example | {
-        "words": [example["words"][i] for i in kept],
-        "heads": [int(heads[i]) for i in kept],
-        "relations": [example["relations"][i] for i in kept],
-        "upos": [example["upos"][i] for i in kept],
-    }
+def _difference(files: list[Path]) -> str:
+    """Say which columns of parquet files are not in all of them; all, where no file differs."""
+    from pyarrow import ArrowInvalid, parquet
+
+    found = {}
+    for file in files:
+        try:
+            empty = parquet.read_metadata(file).num_rows == 0
+            names = [f"{column.name} {column.type}" for column in parquet.read_schema(file)]
+            found[file.name] = ["no row"] if empty else names
+        except (OSError, ArrowInvalid):
+            found[file.name] = ["not a whole parquet file"]
+    shared = set.intersection(*map(set, found.values()))
+    if all(shared == set(names) for names in found.values()):
+        shared = set()
+    return "; ".join(
+        f"{file}: {', '.join(name for name in names if name not in shared)}"
+        for file, names in found.items()
+    )
 
 
 def _shuffled(examples: list[Example]) -> list[Example]:

@@ -6,11 +6,14 @@ Ours holds the masked-language-model head too, so that MLM can continue from it.
 
 import json
 from collections.abc import Iterable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
+    MODEL_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
@@ -26,6 +29,7 @@ from lib.errors import InputError
 from lib.profile import Encoder
 
 MAXIMUM_LENGTH = 512
+SPECIAL = ("cls", "sep", "pad", "unk", "mask")
 
 # A report of the head that an encoder leaves behind, and bars, would flood every notebook.
 logging.set_verbosity_error()
@@ -78,6 +82,7 @@ def train_tokenizer(
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token="<mask>",
+        model_max_length=MAXIMUM_LENGTH,
     )
 
 
@@ -114,14 +119,23 @@ def new(settings: Encoder, vocabulary_size: int) -> PreTrainedModel:
 def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
     """Load the fast tokenizer of an encoder (hub id or folder).
 
-    Raises InputError where there is none, or where it is not a fast one (offsets are needed).
+    Raises InputError where there is none, where it is not a fast one (offsets are needed), and
+    where it does not put a start and an end token around a text, as heads expect.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise InputError(f"encoder {folder}: no tokenizer: {_first_line(error)}") from None
     if not tokenizer.is_fast:
         raise InputError(f"encoder {folder}: its tokenizer is not a fast one; offsets are needed")
+    absent = [name for name in SPECIAL if getattr(tokenizer, f"{name}_token") is None]
+    if absent:
+        raise InputError(f"encoder {folder}: its tokenizer has no {' or '.join(absent)} token: "
+                         "expected that of a masked language model")  # fmt: skip
+    first, *_, last = tokenizer("a")["input_ids"]
+    if (first, last) != (tokenizer.cls_token_id, tokenizer.sep_token_id):
+        raise InputError(f"encoder {folder}: its tokenizer does not put {tokenizer.cls_token} "
+                         f"before a text and {tokenizer.sep_token} after it")  # fmt: skip
     return tokenizer
 
 
@@ -134,7 +148,7 @@ def load(folder: str | Path, revision: str = "", random: bool = False) -> Any:
 
 
 def load_for_mlm(folder: str | Path, revision: str = "") -> Any:
-    """Load an encoder with its masked-language-model head."""
+    """Load an encoder with its masked-language-model head; raises InputError as `load` does."""
     return _load(AutoModelForMaskedLM, folder, revision, False)
 
 
@@ -142,7 +156,8 @@ def _load(kind: Any, folder: str | Path, revision: str, random: bool, **options:
     revision = revision or "main"
     try:
         configuration = AutoConfig.from_pretrained(str(folder), revision=revision)
-        if configuration.model_type not in ("xlm-roberta", "roberta", "bert", "camembert"):
+        built: Any = MODEL_MAPPING.get(type(configuration), kind)
+        if "add_pooling_layer" not in signature(built).parameters:
             options = {}
         if random:
             return kind.from_config(configuration, **options)
@@ -158,7 +173,7 @@ def _load(kind: Any, folder: str | Path, revision: str, random: bool, **options:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -167,15 +182,37 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     tokenizer.save_pretrained(folder)
 
 
-def mlm_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """Apply the MLM head to hidden states [n, width]; returns logits [n, vocabulary].
+def segments(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return the segment ids [n, length] of an encoder that has segments, else nothing.
 
-    Takes the head of XLM-R, BERT or ModernBERT as transformers names it.
+    Of `[CLS] A [SEP] B [SEP]` the second sentence and its end are 1 (Devlin et al. 2019, arXiv
+    1810.04805, section 3). Sequences end with the end token and are padded on the right.
     """
-    for name in ("lm_head", "cls"):
-        if hasattr(model, name):
-            return getattr(model, name)(hidden)
-    return model.decoder(model.head(hidden))
+    if (getattr(model.config, "type_vocab_size", 0) or 0) < 2:
+        return {}
+    end = input_ids.gather(1, attention_mask.sum(1, keepdim=True) - 1)
+    ends = (input_ids == end).long()
+    second = (ends.cumsum(1) - ends > 0) & attention_mask.bool()
+    return {"token_type_ids": second.long()}
+
+
+def masked_logits(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, chosen: torch.Tensor
+) -> torch.Tensor:
+    """Return a masked language model's logits at the chosen positions: [chosen, vocabulary].
+
+    XLM-R, BERT and ModernBERT, by transformers' names for their heads, make no other logits: over
+    XLM-R's vocabulary of 250,002 those are most of the memory. Any other model makes all.
+    """
+    head = getattr(model, "lm_head", getattr(model, "cls", None))
+    if head is None and {"head", "decoder"} <= dict(model.named_children()).keys():
+        head = nn.Sequential(model.head, model.decoder)
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if head is None:
+        return model(**inputs).logits[chosen]
+    return head(model.base_model(**inputs).last_hidden_state[chosen])
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str = "mean") -> torch.Tensor:

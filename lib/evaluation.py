@@ -15,6 +15,7 @@ from lib import answers, features, scoring
 from lib import encoder as encoders
 from lib.batches import Batches, Feature, for_evaluation
 from lib.corpora import Example
+from lib.errors import InputError
 from lib.heads import Head
 from lib.scoring import Scores
 from lib.tasks import Task
@@ -32,12 +33,16 @@ def evaluate(
     batch_tokens: int,
     pair: str = "cross",
     language: str = "en",
+    made: list[Feature] | None = None,
 ) -> tuple[Scores, list[Any]]:
     """Score a head on examples; return the scores and one prediction per example.
 
-    `language` is the examples', for the rules of MLQA.
+    `language` is the examples', for the rules of MLQA; `made`, what `prepare` made of them. An
+    empty sentence gets no tag and no tree, a question of a blank context the answer "". Raises
+    InputError as `prepare` does.
     """
-    made = features.make(task, examples, tokenizer, length, pair)
+    if made is None:
+        made = prepare(task, examples, tokenizer, length, pair)
     outputs = _run(head, made, tokenizer, batch_tokens)
     if task.kind == "tagging":
         tags = [["O"] * len(example["words"]) for example in examples]
@@ -72,6 +77,26 @@ def evaluate(
         said = ["" if margin > 0 else each for each, margin in zip(found, no_answer, strict=True)]
         return answers.score_answers_or_none(gold_answers, found, no_answer), said
     return answers.score_answers(gold_answers, found, language, rules=task.answer_rules), found
+
+
+def _check_answered(task: Task, examples: Sequence[Example]) -> None:
+    for example in examples:
+        if not example["answers"]:
+            name = example.get("identifier", example["id"])
+            raise InputError(f"{task.name}: question {name} has no answer, expected one at least")
+
+
+def prepare(
+    task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str = "cross"
+) -> list[Feature]:
+    """Make the features of examples that are to be evaluated.
+
+    Raises InputError for a question without an answer where the task has an answer to each, and as
+    `features.make` does: before a training, so that none is lost.
+    """
+    if task.kind == "span" and task.answer_rules != "squad_v2":
+        _check_answered(task, examples)
+    return features.make(task, examples, tokenizer, length, pair)
 
 
 def _run(head: Head, made: list[Feature], tokenizer: Any, batch_tokens: int) -> list[Any]:

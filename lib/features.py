@@ -16,6 +16,7 @@ from lib.corpora import Example
 from lib.errors import InputError
 from lib.tasks import Task
 
+SHORTEST = 8
 RELATIONS = tuple(
     (
         "acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep "
@@ -28,7 +29,16 @@ RELATIONS = tuple(
 def make(
     task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str = "cross"
 ) -> list[Feature]:
-    """Return the features of examples for a task, sequences of at most `length` subword tokens."""
+    """Return the features of examples for a task, sequences of at most `length` subword tokens.
+
+    What is longer is split (words, contexts), or cut with a line that counts it (pairs, choices,
+    questions). Raises InputError for a label that the task does not have, and for an answer that
+    is not where it should be.
+    """
+    longest = tokenizer.model_max_length
+    if not SHORTEST <= length <= longest:
+        raise InputError(f"max_sequence_length: found {length}, expected from {SHORTEST} to what "
+                         f"the encoder reads, {longest:,}")  # fmt: skip
     if not examples:
         return []
     if task.kind in ("tagging", "parsing"):
@@ -38,7 +48,7 @@ def make(
     if task.kind == "multiple_choice":
         return _choices(task, examples, tokenizer, length)
     if task.kind == "span":
-        return _spans(examples, tokenizer, length)
+        return _spans(task, examples, tokenizer, length)
     raise InputError(f"{task.name}: a {task.kind} task has no features of its own")
 
 
@@ -51,8 +61,9 @@ def with_labels(task: Task, examples: Sequence[Example]) -> Task:
 
 def sentences(texts: Sequence[str], tokenizer: Any, length: int) -> list[Feature]:
     """Return one feature per sentence, for retrieval."""
-    encoded = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
-    return [{"example": i, "input_ids": [ids]} for i, ids in enumerate(encoded)]
+    encoded = tokenizer(list(texts), truncation=True, max_length=length)
+    _say_cut(encoded, "sentences", length)
+    return [{"example": i, "input_ids": [ids]} for i, ids in enumerate(encoded["input_ids"])]
 
 
 def split_words(
@@ -112,7 +123,7 @@ def _words(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
         if task.kind == "tagging":
             feature["labels"] = [
                 # A tag that training never saw can be neither learned nor predicted.
-                -100 if task.open_labels and tag not in index else _label(task, index, tag)
+                -100 if task.open_labels and tag not in index else _label(task, index, tag, example)
                 for tag in example["tags"][first:last]
             ]
         else:
@@ -123,15 +134,25 @@ def _words(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
             ]
             names = [name.split(":")[0] for name in example["relations"][first:last]]
             feature["heads"] = heads
-            feature["labels"] = [index.get(name, index["dep"]) for name in names]
+            feature["labels"] = [_label(task, index, name, example) for name in names]
         features.append(feature)
     return features
 
 
-def _label(task: Task, index: dict[str, int], label: str) -> int:
+def _label(task: Task, index: dict[str, int], label: str, example: Example) -> int:
     if label not in index:
-        raise InputError(f"{task.name}: label {label!r} is not one of {', '.join(index)}")
+        raise InputError(f"{task.name}: example {example['id']}: label {label!r} is not one of "
+                         f"{', '.join(index)}")  # fmt: skip
     return index[label]
+
+
+def _say_cut(encoded: Any, what: str, length: int) -> None:
+    """Say how many sequences were longer than the model reads, and lost their end."""
+    full = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) >= length]
+    number = sum(bool(encoded.encodings[i].overflowing) for i in full)
+    if number:
+        print(f"{number:,} of {len(encoded['input_ids']):,} {what} are longer than {length} "
+              "subword tokens and are cut")  # fmt: skip
 
 
 def _pairs(
@@ -140,32 +161,38 @@ def _pairs(
     first = [example["sentence1"] for example in examples]
     second = [example["sentence2"] for example in examples]
     if pair == "bi":
-        sides = [
-            tokenizer(side, truncation=True, max_length=length)["input_ids"]
-            for side in (first, second)
-        ]
-        sequences = [list(both) for both in zip(*sides, strict=True)]
+        sides = [tokenizer(side, truncation=True, max_length=length) for side in (first, second)]
+        for encoded in sides:
+            _say_cut(encoded, f"sentences of {task.name}", length)
+        pairs = zip(*(encoded["input_ids"] for encoded in sides), strict=True)
+        sequences = [list(both) for both in pairs]
     else:
         joined = tokenizer(first, second, truncation="longest_first", max_length=length)
+        _say_cut(joined, f"pairs of {task.name}", length)
         sequences = [[ids] for ids in joined["input_ids"]]
     index = {label: i for i, label in enumerate(task.labels)}
     return [
         {
             "example": number,
             "input_ids": sequences[number],
-            "labels": _share(task, float(example["label"]))
+            "labels": _share(task, example)
             if task.kind == "regression"
-            else _label(task, index, str(example["label"])),
+            else _label(task, index, str(example["label"]), example),
         }
         for number, example in enumerate(examples)
     ]
 
 
-def _share(task: Task, value: float) -> float:
+def _share(task: Task, example: Example) -> float:
     """Map a value on the task's scale to 0..1."""
     low, high = task.label_range
+    try:
+        value = float(example["label"])
+    except (TypeError, ValueError):
+        value = float("nan")
     if not low <= value <= high:
-        raise InputError(f"{task.name}: label {value:g} is not from {low:g} to {high:g}")
+        raise InputError(f"{task.name}: example {example['id']}: label {example['label']!r} is not "
+                         f"from {low:g} to {high:g}")  # fmt: skip
     return (value - low) / (high - low)
 
 
@@ -185,23 +212,29 @@ def _choices(task: Task, examples: Sequence[Example], tokenizer: Any, length: in
         for choice in example["choices"]:
             given.append(context or question)
             offered.append(f"{question} {choice}" if context and question else choice)
-    encoded = tokenizer(given, offered, truncation="longest_first", max_length=length)["input_ids"]
+    encoded = tokenizer(given, offered, truncation="longest_first", max_length=length)
+    _say_cut(encoded, f"choices of {task.name}", length)
     size = len(index)
     return [
         {
             "example": number,
-            "input_ids": encoded[number * size : (number + 1) * size],
-            "labels": _label(task, index, str(example["label"])),
+            "input_ids": encoded["input_ids"][number * size : (number + 1) * size],
+            "labels": _label(task, index, str(example["label"]), example),
         }
         for number, example in enumerate(examples)
     ]
 
 
-def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
+def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
     """Cut each context into overlapping windows; label the answer's first and last token.
 
-    A window without the whole answer is labelled with position 0, the start token.
+    A window without the whole answer is labelled with position 0, the start token. An answer that
+    no window holds whole, for its length, can be neither learned nor found: a line counts them.
     """
+    room = length - length // 2 - tokenizer.num_special_tokens_to_add(pair=True)
+    if room <= length // 4:
+        raise InputError(f"max_sequence_length: {length} leaves {room} subword tokens beside a "
+                         "question: too few for windows that overlap")  # fmt: skip
     questions = [" ".join(example["question"].split()) for example in examples]
     # A question may fill half of a window at most: the rest is for the context.
     cut = tokenizer(
@@ -210,8 +243,12 @@ def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Fea
         truncation=True,
         max_length=length // 2,
         return_offsets_mapping=True,
-    )["offset_mapping"]
-    questions = [q[: ends[-1][1]] if ends else q for q, ends in zip(questions, cut, strict=True)]
+    )
+    _say_cut(cut, f"questions of {task.name}", length // 2)
+    questions = [
+        question[: ends[-1][1]] if ends else question
+        for question, ends in zip(questions, cut["offset_mapping"], strict=True)
+    ]
     encoded = tokenizer(
         questions,
         [example["context"] for example in examples],
@@ -229,7 +266,7 @@ def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Fea
             tuple(offset) if within else (-1, -1)
             for offset, within in zip(encoded["offset_mapping"][window], inside, strict=True)
         ]
-        first, last = _answer_tokens(example, offsets)
+        first, last = _answer_tokens(task, example, offsets)
         features.append(
             {
                 "example": number,
@@ -238,17 +275,25 @@ def _spans(examples: Sequence[Example], tokenizer: Any, length: int) -> list[Fea
                 "labels": [first, last],
             }
         )
+    held = {feature["example"] for feature in features if feature["labels"] != [0, 0]}
+    answered = [number for number, example in enumerate(examples) if example["answers"]]
+    lost = len(set(answered) - held)
+    if lost:
+        print(f"{lost:,} of {len(answered):,} answers of {task.name} are in no window of {length} "
+              "subword tokens")  # fmt: skip
     return features
 
 
-def _answer_tokens(example: Example, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _answer_tokens(
+    task: Task, example: Example, offsets: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
     if not example["answers"]:
         return 0, 0
     begin = example["starts"][0]
     end = begin + len(example["answers"][0])
     if example["context"][begin:end] != example["answers"][0]:
         raise InputError(
-            f"question {example.get('identifier', example['id'])}: the context holds "
+            f"{task.name}: question {example.get('identifier', example['id'])}: the context holds "
             f"{example['context'][begin:end]!r} at {begin}, not {example['answers'][0]!r}"
         )
     touched = [i for i, (left, right) in enumerate(offsets) if left < end and right > begin]

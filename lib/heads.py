@@ -33,7 +33,8 @@ class Head(nn.Module):
 
     def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states [n, length, width], with dropout."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        segments = encoders.segments(self.encoder, input_ids, attention_mask)
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)
         return self.dropout(states.last_hidden_state)
 
     @staticmethod
@@ -214,8 +215,7 @@ class MaskedLanguageModel(nn.Module):
         labels: torch.Tensor,
     ) -> Output:
         """Return predictions [masked]: token ids."""
-        states = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask)
-        logits = encoders.mlm_logits(self.model, states.last_hidden_state[chosen])
+        logits = encoders.masked_logits(self.model, input_ids, attention_mask, chosen)
         return {
             "loss": functional.cross_entropy(logits.float(), labels),
             "predictions": logits.argmax(-1),

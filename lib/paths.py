@@ -7,6 +7,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
 LANGUAGES = REPOSITORY / "data" / "languages.csv"
+SIZES = REPOSITORY / "data" / "sizes.csv"
 
 
 def _root(variable: str, default: Path) -> Path:

@@ -6,7 +6,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -197,9 +197,10 @@ class Profile(Strict):
         return [self.source_language, *(code for code in wanted if code != self.source_language)]
 
 
-def load(name: str) -> Profile:
+def load(name: str, whole: bool = False) -> Profile:
     """Load and check the profile of this name, or the YAML file of this path.
 
+    Conditions whose data cannot be had are left out, with a line, unless it is wanted `whole`.
     Raises InputError, naming file and key, for a missing file, an unknown key, a wrong type, an
     unknown task or language, or a world that does not fit.
     """
@@ -219,28 +220,50 @@ def load(name: str) -> Profile:
     from lib import checks
 
     checks.check(profile, str(file))
-    return _without_ccgbank(profile)
+    return profile if whole else _without_missing(profile)
 
 
-def _without_ccgbank(profile: Profile) -> Profile:
-    """Leave out, with a line, the conditions that need a corpus which only the LDC hands out."""
-    needing = [
-        name for name, how in profile.conditions.items() if "ccg" in (*how.trained, how.text_of)
-    ]
-    if not needing or profile.world is not None or not ccgbank.missing():
-        return profile
-    root = data_root(profile)
-    if root is not None and (root / tasks.CCGBANK).is_dir():
-        return profile
-    print(f"profile {profile.name!r} skips {', '.join(needing)}: {ccgbank.missing()}")
-    kept = {name: how for name, how in profile.conditions.items() if name not in needing}
+def _without_missing(profile: Profile) -> Profile:
+    """Leave out, with a line, the conditions that need what only the LDC has, or no hub."""
+    kept = profile.conditions
+    for needed, reason in (("ccg", _no_ccgbank), ("text", _no_text)):
+        needing = [
+            name
+            for name, how in kept.items()
+            if (needed == "ccg" and "ccg" in (*how.trained, how.text_of))
+            or (needed == "text" and how.joint_mlm)
+        ]
+        if needing and profile.world is None and (why := reason(profile)):
+            print(f"profile {profile.name!r} skips {', '.join(needing)}: {why}")
+            kept = {name: how for name, how in kept.items() if name not in needing}
     return profile.model_copy(update={"conditions": kept})
 
 
+def _no_ccgbank(profile: Profile) -> str:
+    root = data_root(profile)
+    return "" if root and (root / tasks.CCGBANK).is_dir() else ccgbank.missing()
+
+
+def _no_text(profile: Profile) -> str:
+    """Say which text is missing for MLM on every language; an empty string where none is."""
+    root, name = data_root(profile), tasks.TEXT.dataset
+    if root is None:
+        return f"{name} is not on the hub: lib.multilingual_text builds it into a DATA_ROOT"
+    absent = [code for code in profile.languages if not any((root / name / code).glob("train-*"))]
+    missing = f"{', '.join(absent[:4])}{f' and {len(absent) - 4} more' if absent[4:] else ''}"
+    return f"{root / name} has no {missing}: lib.multilingual_text builds it" if absent else ""
+
+
 def encoder_path(profile: Profile) -> str:
-    """Return the existing encoder: a folder of the repository, any other folder, or a hub id."""
-    inside = paths.REPOSITORY / profile.encoder.path
-    return str(inside) if inside.is_dir() else profile.encoder.path
+    """Return the existing encoder: a folder of the repository, of the mirror, any other, or an id.
+
+    A mirror has it under its id, as `lib.hub_mirror` leaves it.
+    """
+    mirror = data_root(profile) if profile.world is None else None
+    for place in (paths.REPOSITORY, *([mirror] if mirror else [])):
+        if (place / profile.encoder.path).is_dir():
+            return str(place / profile.encoder.path)
+    return profile.encoder.path
 
 
 def _explain(error: Any) -> str:
@@ -281,37 +304,3 @@ def origin(profile: Profile) -> Any:
     if profile.world is not None:
         return {"world": _world(profile)}
     return "hub" if data_root(profile) is None else "mirror"
-
-
-def check_data(profile: Profile) -> None:
-    """Check, before anything runs, that a mirror holds the text and the training data.
-
-    Raises InputError with id, configuration and folder of the first that is missing.
-    """
-    root = data_root(profile)
-    if profile.world is not None or root is None:
-        return
-    sources: list[tasks.Source] = []
-    conditions = profile.conditions.values()
-    for condition in conditions:
-        where = [tasks.get(task).translated for task in condition.trained if condition.translated]
-        codes = [code for code in condition.translated if code != "all"]
-        sources += [replace(each, config=code) for each in where if each for code in codes]
-    if profile.pretraining.tokens or any(condition.joint_mlm for condition in conditions):
-        sources += [replace(tasks.TEXT, config=code) for code in profile.languages]
-    trained = dict.fromkeys(
-        task for condition in conditions for task in condition.trained if not condition.translated
-    )
-    rows = [tasks.get(task) for task in trained if task not in ("", "mlm")]
-    names = [source for row in rows for source in row.train]
-    for target, settings in profile.targets.items():
-        names += settings.train or tasks.get(target).train
-    sources += [tasks.TRAINING[name] for name in names]
-    for source in sources:
-        folder = root / source.dataset / source.config
-        if source.dataset == tasks.CCGBANK:  # `load` has seen to it
-            continue
-        if not any(folder.glob(f"{source.split}-*.parquet")):
-            raise InputError(f"DATA_ROOT: {root}: no {source.dataset}/{source.config}/"
-                             f"{source.split}-*.parquet, which profile {profile.name!r} "
-                             "reads")  # fmt: skip

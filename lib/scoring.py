@@ -9,11 +9,17 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lib import tasks
 from lib.errors import InputError
+
+RUN = ["condition", "encoder_seed", "seed"]
+# Hu et al. 2020 (arXiv 2003.11080), table 1: a further row of our table is no task of XTREME's.
+XTREME = ("udpos", "panx", "xnli", "pawsx", "xquad", "mlqa", "tydiqa", "bucc", "tatoeba")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,26 +46,33 @@ def score_tagging(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     alike; 0 where neither side has a chunk. On UPOS tags it is not an accuracy, because seqeval
     reads the first letter as the chunk's position and the rest as its type: equal neighbours merge
     into one chunk, CCONJ and SCONJ share the type CONJ, and an X that ends its sentence is lost.
-    `per_example`: share of right tags in each sentence.
-    Raises InputError where a sentence is empty or the two sides differ in length.
+    `per_example`: share of right tags in each sentence; 1 in one without words.
+    Raises InputError where the two sides differ in length, or there is no word.
     """
     from seqeval.metrics import f1_score
 
     check_same_length(gold, predicted, "sentences")
     for index, (gold_tags, predicted_tags) in enumerate(zip(gold, predicted, strict=True)):
-        check_same_length(gold_tags, predicted_tags, f"tags in sentence {index}")
+        _check_sentence(gold_tags, predicted_tags, "tags", index)
     right = [
-        np.array([a == b for a, b in zip(gold_tags, predicted_tags, strict=True)])
+        np.array([a == b for a, b in zip(gold_tags, predicted_tags, strict=True)], dtype=bool)
         for gold_tags, predicted_tags in zip(gold, predicted, strict=True)
     ]
+    accuracy, per_example = _shares(right, "tags")
     with warnings.catch_warnings():
         # seqeval warns once per tag that is not B-, I-, E- or S-, that is, for all of UPOS.
         warnings.simplefilter("ignore")
         f1 = f1_score([list(tags) for tags in gold], [list(tags) for tags in predicted])
-    return Scores(
-        {"f1": float(f1), "accuracy": float(np.concatenate(right).mean())},
-        np.array([sentence.mean() for sentence in right]),
-    )
+    return Scores({"f1": float(f1), "accuracy": accuracy}, per_example)
+
+
+def _shares(right: Sequence[np.ndarray], what: str) -> tuple[float, np.ndarray]:
+    """Return the share of what is right, of all words and of each sentence's, [sentences]."""
+    words = np.concatenate(right)
+    if not len(words):
+        raise InputError(f"{what}: none to score, expected at least one")
+    # A sentence without words is scored, for it is in the file; nothing in it can be wrong.
+    return float(words.mean()), np.array([each.mean() if len(each) else 1.0 for each in right])
 
 
 def score_parsing(
@@ -74,8 +87,9 @@ def score_parsing(
     every word counts, punctuation included, and a relation is compared up to its first colon. That
     script refuses outputs with a cycle or several roots; here they are scored arc by arc, because
     a greedy decoder makes them.
-    `per_example`: share of words with the right head and relation in each sentence.
-    Raises InputError where lengths differ or a head is not a whole number from 0 to the length.
+    `per_example`: share of words with the right head and relation in each sentence; 1 in one
+    without words. Raises InputError where lengths differ, there is no word, or a head is not a
+    whole number from 0 to the length.
     """
     for sentences in (gold_relations, predicted_heads, predicted_relations):
         check_same_length(gold_heads, sentences, "sentences")
@@ -84,19 +98,16 @@ def score_parsing(
         zip(gold_heads, gold_relations, predicted_heads, predicted_relations, strict=True)
     ):
         for words in (relations, other_heads, other_relations):
-            check_same_length(heads, words, f"words in sentence {index}")
+            _check_sentence(heads, words, "words", index)
         same_head = _as_heads(heads, index) == _as_heads(other_heads, index)
         pairs = zip(relations, other_relations, strict=True)
-        same_relation = np.array([without_subtype(a) == without_subtype(b) for a, b in pairs])
+        same_relation = np.array(
+            [without_subtype(a) == without_subtype(b) for a, b in pairs], dtype=bool
+        )
         right_heads.append(same_head)
         right_arcs.append(same_head & same_relation)
-    return Scores(
-        {
-            "uas": float(np.concatenate(right_heads).mean()),
-            "las": float(np.concatenate(right_arcs).mean()),
-        },
-        np.array([sentence.mean() for sentence in right_arcs]),
-    )
+    las, per_example = _shares(right_arcs, "words")
+    return Scores({"uas": _shares(right_heads, "words")[0], "las": las}, per_example)
 
 
 def without_subtype(relation: str) -> str:
@@ -177,20 +188,84 @@ def xtreme_score(task_scores: Mapping[str, float]) -> float:
 
     Raises InputError where a task is missing or is none of the nine.
     """
-    if set(task_scores) != set(tasks.TARGETS):
+    if set(task_scores) != set(XTREME):
         raise InputError(f"task scores of {', '.join(task_scores) or 'nothing'}: expected "
-                         f"{', '.join(tasks.TARGETS)}")  # fmt: skip
+                         f"{', '.join(XTREME)}")  # fmt: skip
     return float(np.mean(list(task_scores.values())))
+
+
+def xtreme_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return XTREME's task scores and overall score of every run, and lines on what is missing.
+
+    `table`: the tidy scores (`lib.results.collect`). One row per condition, encoder seed and seed,
+    one column per task, the split it was evaluated on in its name, then `overall`. A task that was
+    not evaluated in all of XTREME's languages has no score, and without it there is no overall one.
+    Neither has BUCC where its threshold is not tuned on the development set: what is reported then
+    (`f1_cross_fitted`) is another number. Each line names the runs without an overall score that
+    lack the same.
+    """
+    rows: dict[Hashable, dict[str, float]] = {}
+    lacking: dict[str, list[Hashable]] = {}
+    reported = table[table["reported"].astype(bool)]
+    for run, block in reported.groupby(RUN, sort=False):
+        found, missing = _task_scores(block)
+        rows[run] = found if missing else found | {"overall": xtreme_score(found)}
+        if missing:
+            lacking.setdefault(missing, []).append(run)
+    scores = pd.DataFrame(rows).T.rename_axis(RUN).reindex([*XTREME, "overall"], axis=1)
+    splits = reported.groupby("target")["split"].unique().map(", ".join)
+    scores = scores.rename(columns={name: f"{name} ({split})" for name, split in splits.items()})
+    lines = [
+        f"{'every run' if len(runs) == len(rows) else _named(runs)}: no overall score; {missing}"
+        for missing, runs in lacking.items()
+    ]
+    return scores.dropna(how="all").dropna(how="all", axis=1), lines
+
+
+def _task_scores(rows: pd.DataFrame) -> tuple[dict[str, float], str]:
+    """Return the task scores of a run's reported rows, and what is missing of others."""
+    found, missing, absent = {}, [], []
+    for task in XTREME:
+        of_task, wanted = rows[rows["target"] == task], tasks.get(task)
+        own = of_task[of_task["metric"] == wanted.reported]
+        by_language = dict(zip(own["language"], own["value"], strict=True))
+        there = len(by_language.keys() & set(wanted.languages))
+        if of_task.empty:
+            absent.append(task)
+        elif own.empty:
+            missing.append(f"{task} reports {', '.join(of_task['metric'].unique())}")
+        elif there < len(wanted.languages):
+            missing.append(f"{task} in {there} of {len(wanted.languages)} languages")
+        else:
+            found[task] = xtreme_task_score(task, by_language)
+    return found, "; ".join(missing + ([f"{', '.join(absent)} not evaluated"] if absent else []))
+
+
+def _named(runs: Sequence[Any]) -> str:
+    """Name runs by their condition, each with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for condition, _, seed in runs:
+        seeds.setdefault(condition, []).append(str(seed))
+    return ", ".join(f"{name} (seed {', '.join(numbers)})" for name, numbers in seeds.items())
 
 
 def _as_heads(heads: Sequence[int], sentence: int) -> np.ndarray:
     array = np.asarray(heads)
+    if not len(array):
+        return array
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > len(array):
         raise InputError(
             f"heads of sentence {sentence} are {list(heads)}: "
             f"expected whole numbers from 0 to {len(heads)}"
         )
     return array
+
+
+def _check_sentence(gold: Sized, predicted: Sized, what: str, index: int) -> None:
+    """Raise InputError where a sentence's sides differ in length; it may have no word."""
+    if len(gold) != len(predicted):
+        raise InputError(f"{what} in sentence {index}: {len(gold)} gold, {len(predicted)} "
+                         "predicted: expected as many")  # fmt: skip
 
 
 def check_same_length(gold: Sized, predicted: Sized, what: str) -> None:

@@ -282,8 +282,16 @@ _TARGETS = (
 )  # fmt: skip
 
 TASKS: dict[str, Task] = {row.name: row for row in (*_INTERMEDIATE, *_TARGETS)}
-TARGETS = tuple(name for name, row in TASKS.items() if row.evaluation)
-INTERMEDIATE = tuple(name for name, row in TASKS.items() if not row.evaluation)
+
+
+def targets() -> list[str]:
+    """List the target tasks: those that are evaluated in every language."""
+    return [name for name, row in TASKS.items() if row.evaluation]
+
+
+def intermediate() -> list[str]:
+    """List the intermediate tasks."""
+    return [name for name, row in TASKS.items() if not row.evaluation]
 
 
 def get(name: str) -> Task:

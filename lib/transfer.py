@@ -83,7 +83,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     model = encoder.load(*location, random=how.random_encoder).to(training.device())
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
-        sets, absent = _evaluation(settings, task, budget, wanted["languages"])
+        sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
         job = _Job(settings, here, task, budget, model, tokenizer, sets)
         if task.evaluation and "gold" in task.evaluation.columns:
             facts = _mine(job)
@@ -151,7 +151,7 @@ class _Job:
         )  # fmt: skip
 
 
-def _evaluation(
+def evaluation_sets(
     settings: Profile, task: Task, budget: Target, languages: list[str]
 ) -> tuple[dict[str, list[Example]], list[str]]:
     """Load what each language is evaluated on; say in a line which configurations are not there.
@@ -160,11 +160,13 @@ def _evaluation(
     """
     source = corpora.evaluation_source(task, budget.split)
     found, absent = {}, []
-    for code in languages:
-        if settings.world is None and code not in task.languages:
-            continue
-        if task.kind == "retrieval" and code == settings.source_language:
-            continue
+    if task.kind == "retrieval":  # the other side of every pair
+        languages = [code for code in languages if code != settings.source_language]
+    listed = [code for code in languages if settings.world is not None or code in task.languages]
+    if 0 < len(listed) < len(languages):
+        print(f"{task.name} is evaluated in {', '.join(listed)}: the only ones of these languages "
+              "on XTREME's list for it")  # fmt: skip
+    for code in listed:
         examples = corpora.load(settings, source, code, budget.evaluation_examples, required=False)
         if examples:
             found[code] = examples
@@ -186,22 +188,27 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
     settings, task, budget, tokenizer = job.settings, job.task, job.budget, job.tokenizer
     names = budget.train or task.train
     examples = corpora.load_training(settings, task, names, budget.train_examples)
-    made = features.make(task, examples, tokenizer, budget.max_sequence_length, budget.pair)
+    length = budget.max_sequence_length
+    made = features.make(task, examples, tokenizer, length, budget.pair)
+    sets = [*_evaluated(job), *_development(job)]
+    prepared = [
+        evaluation.prepare(task, found, tokenizer, length, budget.pair) for _, _, found in sets
+    ]
     head = heads.make(task, job.model, budget.pair, budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
     plan = batches.plan_training(lengths, budget, job.here.seed)
     data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id))
     log = training.fit(head, data, budget, job.here, job.here.seed)
-    for code, split, found in [*_evaluated(job), *_development(job)]:
+    for (code, split, found), ready in zip(sets, prepared, strict=True):
         scores, _ = evaluation.evaluate(
             head,
             task,
             found,
             tokenizer,
-            length=budget.max_sequence_length,
+            length=length,
             batch_tokens=4 * budget.batch_tokens,
-            pair=budget.pair,
             language=code,
+            made=ready,
         )
         job.add(code, scores, split, task.reported)
         if split != DEVELOPMENT:

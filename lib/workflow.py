@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lib import intermediate, paths, pretraining, profile, results, transfer
+from lib import intermediate, inventory, paths, pretraining, profile, results, transfer
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 
+PHASES = ("pretrain", "intermediate", "transfer")
 STARTS = re.compile(r"Job \d+: (.*)")
 # What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
 SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
@@ -52,7 +53,7 @@ def check_existing(settings: Profile) -> list[Cell]:
     for file in paths.results(settings.name).glob("*/**/run.json"):
         parts = file.relative_to(paths.results(settings.name)).parent.parts
         phase, *names, seed = parts
-        if "all" not in names and seed != "seed=0":
+        if phase not in PHASES or ("all" not in names and seed != "seed=0"):
             continue
         condition, target = [*names, ""][:2]
         together = Cell(settings.name, phase, int(seed.removeprefix("seed=")), condition, target)
@@ -79,7 +80,7 @@ def run(name: str, cores: str, extra: list[str]) -> int:
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
-    profile.check_data(settings)
+    inventory.check(settings)
     folder = paths.results(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:

@@ -40,6 +40,16 @@ def test_a_tag_without_relations_takes_the_most_frequent_of_all():
     assert parse_baselines(TRAIN_TREES, [tree])["left_arc"].values == {"uas": 1, "las": 1}
 
 
+def test_a_sentence_without_words_is_no_arc_of_any_chain():
+    trees = [{"upos": [], "head": [], "deprel": []},
+             {"upos": ["NOUN", "NOUN"], "head": [0, 1], "deprel": ["root", "nmod"]}]  # fmt: skip
+    scores = parse_baselines(TRAIN_TREES, trees)
+    assert {name: each.values["uas"] for name, each in scores.items()} == {
+        "left_arc": 1, "right_arc": 0
+    }  # fmt: skip
+    assert scores["left_arc"].n == 2
+
+
 def test_heads_may_be_digits_as_in_the_hub_but_not_underscores():
     tree = {"upos": ["NOUN", "NOUN"], "head": ["2", "0"], "deprel": ["nmod", "root"]}
     assert parse_baselines(TRAIN_TREES, [tree])["right_arc"].values == {"uas": 1, "las": 1}

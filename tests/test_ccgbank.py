@@ -99,6 +99,13 @@ def test_a_folder_without_a_splits_sections_is_named(settings: Profile, tmp_path
     assert "AUTO/00" in message and str(tmp_path) in message and "validation" in message
 
 
+def test_a_file_in_another_encoding_is_named(settings: Profile, tmp_path: Path) -> None:
+    file = tmp_path / "ccgbank/data/AUTO/05/wsj_0501.auto"
+    file.write_bytes("ID=é\n".encode("latin-1"))
+    message = refused(lambda: corpora.load(settings, tasks.TRAINING["ccg"]))
+    assert message == f"{file}: byte 3 is not UTF-8"
+
+
 @pytest.mark.parametrize(
     "line", ["(S (NP (NN Rain)))", "(<T NP 0 2> (<L N NN NN a N>) (<L N b>) )"]
 )

@@ -228,15 +228,6 @@ def test_a_bert_goes_through_as_well(bert: Path) -> None:
     torch.testing.assert_close(pooled[1], hidden[1, :3].mean(0))
 
 
-def test_mlm_logits_are_those_of_the_models_own_head(bert: Path, folder: Path) -> None:
-    for where in (bert, folder):
-        model = encoder.load_for_mlm(where).eval()
-        ids = torch.tensor([[5, 6, 7, 8]])
-        with torch.no_grad():
-            hidden = model.base_model(ids).last_hidden_state[0]
-            torch.testing.assert_close(encoder.mlm_logits(model, hidden), model(ids).logits[0])
-
-
 # Pooling
 
 

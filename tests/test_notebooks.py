@@ -88,7 +88,8 @@ def test_the_analysis_leaves_each_figure_as_png_svg_and_csv(grid: Any) -> None:
     figures = grid[0] / "figures/tiny"
     names = {file.stem for file in figures.glob("*.png")}
     assert {"gains_by_target", "scores_by_language", "difference_by_distance"} <= names
-    assert (figures / "scores.csv").is_file() and (figures / "answer.md").is_file()
+    for name in ("scores.csv", "overlap.csv", "answer.md"):
+        assert (figures / name).is_file()
     for name in names:
         assert (figures / f"{name}.svg").is_file() and (figures / f"{name}.csv").is_file()
 

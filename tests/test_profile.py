@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import yaml
 
-from lib import paths, profile
+from lib import inventory, paths, profile
 from lib.errors import InputError
 
 SHIPPED = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
@@ -183,7 +184,7 @@ def test_a_data_root_that_is_no_folder_is_named(
 ) -> None:
     monkeypatch.setenv("DATA_ROOT", str(tmp_path / "nowhere"))
     settings = profile.load("small_cpu")
-    message = refused(lambda: profile.check_data(settings))
+    message = refused(lambda: inventory.check(settings))
     assert "DATA_ROOT" in message and "nowhere" in message
 
 
@@ -193,16 +194,16 @@ def test_a_mirror_that_lacks_text_or_a_training_set_is_refused_before_anything_r
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     taken = profile.load("small_cpu")
     assert not taken.pretraining.tokens  # its encoder is there, and reads no text
-    message = refused(lambda: profile.check_data(taken))
+    message = refused(lambda: inventory.check(taken))
     assert str(tmp_path) in message and "universal_dependencies" in message
     budget = taken.pretraining.model_copy(update={"tokens": 1000})
     trained = taken.model_copy(update={"pretraining": budget})
-    assert "multilingual-text/en" in refused(lambda: profile.check_data(trained))
+    assert "multilingual-text/en" in refused(lambda: inventory.check(trained))
     for code in trained.languages:
         (tmp_path / "multilingual-text" / code).mkdir(parents=True)
-        assert f"{code}/train-" in refused(lambda: profile.check_data(trained))
+        assert f"{code}/train-" in refused(lambda: inventory.check(trained))
         (tmp_path / "multilingual-text" / code / "train-0.parquet").touch()
-    message = refused(lambda: profile.check_data(trained))
+    message = refused(lambda: inventory.check(trained))
     assert "multilingual-text" not in message and "'small_cpu'" in message
 
 
@@ -225,9 +226,31 @@ def test_conditions_that_need_ccgbank_are_left_out_with_a_line_where_it_is_not(
     assert capsys.readouterr().out == ""
 
 
+def test_mlm_on_all_languages_is_left_out_with_a_line_where_there_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
+    content["conditions"] |= {"joint": {"task": "stsb", "joint_mlm": 0.5}}
+    file = tmp_path / "joint.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert "joint" not in profile.load(str(file)).conditions
+    assert "skips joint: multilingual-text is not on the hub" in capsys.readouterr().out
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    for code in content["languages"][:-1]:
+        assert "joint" not in profile.load(str(file)).conditions
+        assert f"has no {code}" in capsys.readouterr().out
+        (tmp_path / "multilingual-text" / code).mkdir(parents=True)
+        (tmp_path / "multilingual-text" / code / "train-0.parquet").touch()
+    assert "joint" not in profile.load(str(file)).conditions
+    (tmp_path / "multilingual-text" / content["languages"][-1]).mkdir()
+    (tmp_path / "multilingual-text" / content["languages"][-1] / "train-0.parquet").touch()
+    assert "joint" in profile.load(str(file)).conditions
+
+
 def test_a_world_needs_no_mirror(micro: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_ROOT", "/nowhere")
-    profile.check_data(micro)
+    inventory.check(micro)
     root = profile.data_root(micro)
     assert root is not None and root.parent == paths.worlds()
 
@@ -236,7 +259,7 @@ def test_every_shipped_real_profile_finds_its_data(mirror: Path) -> None:
     for name in SHIPPED:
         settings = profile.load(name)
         if settings.world is None and name.startswith("small_cpu"):
-            profile.check_data(settings)
+            inventory.check(settings)
 
 
 def test_a_digest_follows_values_and_not_their_order() -> None:
@@ -244,3 +267,76 @@ def test_a_digest_follows_values_and_not_their_order() -> None:
     assert profile.digest({"b": {"d": "é", "c": [1, 2]}, "a": 1}) == one
     assert profile.digest({"a": 1, "b": {"c": [2, 1], "d": "é"}}) != one
     assert profile.digest({"a": True, "b": {"c": [1, 2], "d": "é"}}) != one
+
+
+# XTREME
+
+PHANG = {"anli", "mnli", "qqp", "squad_v2", "squad", "hellaswag", "ccg", "cosmos_qa",
+         "commonsense_qa"}  # fmt: skip
+# jiant at daa5a258e3af, scripts/benchmarks/xtreme/subscripts: epochs, batch, length.
+PHANG_TARGETS = {
+    "xnli": (2, 32, 256), "pawsx": (5, 32, 256), "udpos": (10, 32, 256), "panx": (10, 32, 256),
+    "xquad": (2, 16, 384), "mlqa": (2, 16, 384), "tydiqa": (2, 16, 384),
+}  # fmt: skip
+
+
+@pytest.fixture(params=["xtreme_base", "xtreme_large"])
+def xtreme(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> profile.Profile:
+    """Return each XTREME profile, nothing left out for want of CCGbank or of text."""
+    return whole(request.param, tmp_path, monkeypatch)
+
+
+def whole(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> profile.Profile:
+    monkeypatch.setenv("CCGBANK_ROOT", str(folder))
+    monkeypatch.setenv("DATA_ROOT", str(folder))
+    for code in pandas.read_csv(paths.LANGUAGES)["code"]:
+        (folder / "multilingual-text" / code).mkdir(parents=True)
+        (folder / "multilingual-text" / code / "train-0.parquet").touch()
+    return profile.load(name)
+
+
+def test_xtreme_fine_tunes_as_phang_et_al_do(xtreme: profile.Profile) -> None:
+    assert set(xtreme.targets) == {*PHANG_TARGETS, "bucc", "tatoeba"}
+    assert len(xtreme.languages) == len(set(xtreme.languages)) == 40
+    for name, expected in PHANG_TARGETS.items():
+        how = xtreme.targets[name]
+        assert (how.epochs, how.batch_examples, how.max_sequence_length) == expected
+        assert (how.learning_rate, how.warmup_ratio) == (1e-5, 0.1)
+
+
+def test_xtreme_compares_the_questions_conditions_on_one_budget(xtreme: profile.Profile) -> None:
+    compared = ["ud_parsing", "stsb", "ud_parsing_shuffled", "mlm_on_ewt_text", "mlm_on_stsb_text",
+                "ud_parsing-deep_biaffine", "stsb-bi", "sick", "qqp", "paws", "ccg"]  # fmt: skip
+    assert all(xtreme.budget_of(name) == xtreme.intermediate for name in compared)
+    assert "udpos" not in xtreme.clean_targets  # udpos.English holds EWT
+    assert not {"bucc", "tatoeba"} & set(xtreme.clean_targets)
+
+
+def test_xtreme_trains_a_condition_of_each_kind(xtreme: profile.Profile) -> None:
+    from lib import tasks
+
+    found = {tasks.get(name).kind for how in xtreme.conditions.values() for name in how.trained
+             if name}  # fmt: skip
+    assert found == {"parsing", "tagging", "regression", "classification", "multiple_choice",
+                     "span", "mlm"}  # fmt: skip
+    conditions = xtreme.conditions.values()
+    assert any(how.task == "multitask" and how.cap for how in conditions)
+    assert any(how.joint_mlm for how in conditions)
+    assert {("de",), ("all",)} <= {tuple(how.translated) for how in conditions}
+
+
+def test_xtreme_large_trains_all_nine_tasks_of_phang_et_al_on_their_budget(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = whole("xtreme_large", tmp_path, monkeypatch)
+    for suffix, share in (("", 0), ("-joint_mlm", 0.2)):
+        for task in PHANG:
+            name = f"{task}-3epochs{suffix}"
+            how, budget = settings.conditions[name], settings.budget_of(name)
+            assert (how.task, how.joint_mlm) == (task, share)
+            length = 384 if task.startswith("squad") else 256
+            assert (budget.epochs, budget.batch_examples) == (3, 32)
+            assert (budget.learning_rate, budget.max_sequence_length) == (1e-5, length)
+        assert set(settings.conditions[f"multitask{suffix}"].tasks) == PHANG

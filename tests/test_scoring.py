@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 from scipy.stats import rankdata
@@ -16,6 +17,7 @@ from lib.scoring import (
     score_retrieval,
     score_tagging,
     xtreme_score,
+    xtreme_scores,
     xtreme_task_score,
 )
 
@@ -96,7 +98,7 @@ def test_named_entity_f1_equals_that_of_the_spans_the_tags_were_made_from():
     assert 0 < f1 == pytest.approx(f1_of_spans(gold_spans, predicted_spans))
 
 
-def test_udpos_f1_equals_that_of_runs_of_equal_tags():
+def test_udpos_f1_and_accuracy_equal_those_of_runs_and_of_scikit_learn():
     random = np.random.default_rng(1)
     tags = ["DET", "NOUN", "VERB", "ADP"]
 
@@ -110,8 +112,12 @@ def test_udpos_f1_equals_that_of_runs_of_equal_tags():
     lengths = random.integers(1, 12, size=200)
     gold = [random.choice(tags, n).tolist() for n in lengths]
     predicted = [random.choice(tags, n).tolist() for n in lengths]
-    f1 = score_tagging(gold, predicted).values["f1"]
-    assert 0 < f1 == pytest.approx(f1_of_spans(runs(gold), runs(predicted)))
+    values = score_tagging(gold, predicted).values
+    assert 0 < values["f1"] == pytest.approx(f1_of_spans(runs(gold), runs(predicted)))
+    # Beside it, and another number: the share of right tags.
+    flat = [list(itertools.chain(*side)) for side in (gold, predicted)]
+    assert values["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(*flat))
+    assert abs(values["accuracy"] - values["f1"]) > 0.01
 
 
 def test_tag_accuracy_weighs_tokens_and_per_example_weighs_sentences():
@@ -132,10 +138,21 @@ def test_a_sentence_with_a_missing_tag_is_named():
         score_tagging([["O"], ["O", "O"]], [["O"], ["O"]])
 
 
-@pytest.mark.parametrize("gold", [[], [[]]])
-def test_nothing_to_tag_is_refused(gold):
+@pytest.mark.parametrize("gold", [[], [[]], [[], []]])
+def test_nothing_to_tag_or_parse_is_refused(gold):
     with pytest.raises(InputError, match="none to score"):
         score_tagging(gold, gold)
+    with pytest.raises(InputError, match="none to score"):
+        score_parsing(gold, gold, gold, gold)
+
+
+def test_a_sentence_without_words_counts_as_a_sentence_and_changes_no_score():
+    tags, said = [["DET", "NOUN"], ["VERB"]], [["DET", "VERB"], ["VERB"]]
+    with_empty = score_tagging([[], *tags, []], [[], *said, []])
+    assert with_empty.values == score_tagging(tags, said).values
+    assert with_empty.per_example.tolist() == [1, 0.5, 1, 1]
+    parsed = score_parsing([[], [2, 0]], [[], ["det", "root"]], [[], [0, 0]], [[], ["det", "root"]])
+    assert parsed.values == {"uas": 0.5, "las": 0.5} and parsed.per_example.tolist() == [1, 0.5]
 
 
 # Parsing. Hand-worked from the comments of the CoNLL 2018 script.
@@ -304,8 +321,74 @@ def test_a_task_score_weighs_every_language_the_same_and_counts_english():
 
 def test_every_target_has_as_many_languages_as_in_xtreme():
     # Hu et al. 2020, evaluate.py; BUCC and Tatoeba are scored on languages other than English.
-    counts = {task: len(set(tasks.get(task).languages)) for task in tasks.TARGETS}
+    counts = {task: len(set(tasks.get(task).languages)) for task in tasks.targets()}
     assert counts == {
         "xnli": 15, "pawsx": 7, "udpos": 33, "panx": 40, "xquad": 11, "mlqa": 7, "tydiqa": 9,
         "bucc": 4, "tatoeba": 36,
     }  # fmt: skip
+
+
+# The same of whole runs
+
+
+def scores_of(task_scores, condition="none", seed=1, **changes):
+    """Return the tidy rows of a run whose score is the same in every language of a task."""
+    return [
+        {"condition": condition, "encoder_seed": 1, "seed": seed, "target": task, "language": code,
+         "metric": tasks.get(task).reported, "value": value, "split": "test", "reported": True}
+        | changes
+        for task, value in task_scores.items()
+        for code in tasks.get(task).languages
+    ]  # fmt: skip
+
+
+def test_a_run_of_every_task_and_language_has_the_published_overall_score():
+    rows = scores_of(XLMR_LARGE)
+    # Neither what is not reported nor a language beyond XTREME's list counts.
+    rows += scores_of({"tatoeba": 0.0}, reported=False)
+    rows.append(rows[0] | {"language": "qaa", "value": 0.0})
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert not lines
+    assert scores.index.tolist() == [("none", 1, 1)]
+    assert round(scores["overall"].item(), 1) == 68.1
+    for task, value in XLMR_LARGE.items():
+        assert scores[f"{task} (test)"].item() == pytest.approx(value)
+
+
+def test_a_missing_language_leaves_a_run_without_task_and_overall_score_and_is_said():
+    rows = scores_of(XLMR_LARGE) + scores_of(XLMR_LARGE, "stsb", split="validation")
+    rows = [
+        row
+        for row in rows
+        if (row["condition"], row["target"], row["language"]) != ("stsb", "panx", "th")
+    ]
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert lines == ["stsb (seed 1): no overall score; panx in 39 of 40 languages"]
+    stsb = scores.loc[("stsb", 1, 1)]
+    assert stsb.isna().to_dict() == {
+        name: name.startswith(("panx", "overall")) for name in stsb.index
+    }
+    assert "xnli (test, validation)" in scores
+
+
+def test_runs_that_lack_the_same_share_a_line():
+    rows = scores_of({"mlqa": 61.0}) + scores_of({"mlqa": 62.0}, seed=2)
+    scores, (line,) = xtreme_scores(pd.DataFrame(rows))
+    assert scores["mlqa (test)"].tolist() == [61.0, 62.0] and "overall" not in scores
+    others = "udpos, panx, xnli, pawsx, xquad, tydiqa, bucc, tatoeba"
+    assert line == f"every run: no overall score; {others} not evaluated"
+    _, lines = xtreme_scores(pd.DataFrame(rows + scores_of({"udpos": 1.0}, "random")))
+    assert [line.split(": ")[0] for line in lines] == ["none (seed 1, 2)", "random (seed 1)"]
+
+
+def test_a_cross_fitted_f1_is_not_xtremes_bucc():
+    others = {task: value for task, value in XLMR_LARGE.items() if task != "bucc"}
+    rows = scores_of(others) + scores_of({"bucc": 66.0}, metric="f1_cross_fitted")
+    scores, lines = xtreme_scores(pd.DataFrame(rows))
+    assert lines == ["every run: no overall score; bucc reports f1_cross_fitted"]
+    assert "bucc (test)" not in scores and len(scores.columns) == 8
+
+
+def test_a_run_without_any_whole_task_has_no_row():
+    scores, lines = xtreme_scores(pd.DataFrame(scores_of({"udpos": 1.0})[:9]))
+    assert scores.empty and "udpos in 9 of 33 languages" in lines[0]

@@ -21,7 +21,18 @@ import torch
 import transformers
 from transformers import Trainer, TrainingArguments
 
-from lib import batches, corpora, encoder, evaluation, features, heads, paths, profile, tasks, training
+from lib import (
+    batches,
+    corpora,
+    encoder,
+    evaluation,
+    features,
+    heads,
+    paths,
+    profile,
+    tasks,
+    training,
+)
 from lib.batches import MaskedBlocks, SpecialTokens
 from lib.errors import InputError
 from lib.profile import Budget, Encoder, Profile
@@ -99,9 +110,7 @@ def stock_model(task: Task, folder: str) -> Any:
     return kind.from_pretrained(folder, **labels)
 
 
-def fine_tuning(
-    task: Task, examples: list[Any], folder: str, tokenizer: Any
-) -> dict[str, Recipe]:
+def fine_tuning(task: Task, examples: list[Any], folder: str, tokenizer: Any) -> dict[str, Recipe]:
     """Return the recipes of a fine-tuning, each of which reads the examples once."""
     length = LENGTH.get(task.kind, 128)
     made = features.make(task, examples, tokenizer, length)
@@ -167,7 +176,11 @@ def pretraining(lines: list[str], folder: str, tokenizer: Any, block: int) -> di
                               data_collator=collator)  # fmt: skip
             return timed(trainer.train), sum(len(row["input_ids"]) for row in rows)
 
-    return {OURS: ours, STOCK: partial(stock, False), "examples' recipe, by line": partial(stock, True)}
+    return {
+        OURS: ours,
+        STOCK: partial(stock, False),
+        "examples' recipe, by line": partial(stock, True),
+    }
 
 
 def compare(name: str, recipes: dict[str, Recipe], repeats: int) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
 
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 plan: .venv/installed
 	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))

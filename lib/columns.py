@@ -258,4 +258,7 @@ class _Columns:
             raise InputError(f"{_where(self.source)}: no example has a label; labels are stripped "
                              "from some test sets")  # fmt: skip
         self.say(len(examples) - len(kept), "have no label and are left out")
+        names = self.source.labels
+        for example in kept if names else ():
+            example["label"] = names.get(example["label"], example["label"])
         return kept

@@ -4,7 +4,7 @@ One function, `evaluate`, for every kind with a head; `embed` makes what retriev
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,7 @@ def _answers(
     return [text for _, text in best], margins
 
 
+@lru_cache(maxsize=512)
 def _allowed(length: int) -> np.ndarray:
     """Mark spans that run forward and are not too long: [length, length]."""
     distance = np.arange(length)[None, :] - np.arange(length)[:, None]

@@ -29,7 +29,8 @@ class Source:
     """Say where examples lie on the hub, and which of its columns are ours.
 
     `columns` maps our name to the hub's; `a.b` is field `b` of a struct `a`, and `choice0`,
-    `choice1`, … are joined to the list `choices`. `language_column` filters a configuration that
+    `choice1`, … are joined to the list `choices`. `labels` maps its labels to the task's, where
+    they have other names. `language_column` filters a configuration that
     mixes languages; `identifier_prefix` does so where only the id tells the language, `{name}` in
     it the language's name in lower case.
     """
@@ -38,6 +39,7 @@ class Source:
     config: str
     split: str
     columns: dict[str, str] = field(default_factory=dict, hash=False)
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
     language_column: str = ""
     identifier_prefix: str = ""
 
@@ -102,7 +104,9 @@ TRAINING: dict[str, Source] = {
     "mnli": Source("nyu-mll/multi_nli", "default", "train", _PREMISE),
     "snli_validation": Source("stanfordnlp/snli", "plain_text", "validation", _PREMISE),
     "snli_test": Source("stanfordnlp/snli", "plain_text", "test", _PREMISE),
-    "mrpc": Source("nyu-mll/glue", "mrpc", "train", _PAIR),
+    "mrpc": Source(
+        "nyu-mll/glue", "mrpc", "train", _PAIR, {"not_equivalent": "0", "equivalent": "1"}
+    ),
     "squad": Source("rajpurkar/squad", "plain_text", "train", _QA),
     "squadshifts_wiki": Source("squadshifts", "new_wiki", "test", _QA),
     "squadshifts_reddit": Source("squadshifts", "reddit", "test", _QA),

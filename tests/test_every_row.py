@@ -12,7 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from lib import encoder, examples, intermediate, profile, results, tasks, transfer, workflow
+from lib import (
+    encoder,
+    examples,
+    intermediate,
+    inventory,
+    profile,
+    results,
+    tasks,
+    transfer,
+    workflow,
+)
+from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 from lib.tasks import Source, Task
@@ -287,7 +298,7 @@ def test_adding_a_task_is_adding_a_row(
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
     settings = profile.load(str(tmp_path / "toy.yaml"))
-    profile.check_data(settings)
+    inventory.check(settings)
     runs = transfer.run(settings, "all", "all", 0)
     assert [run.cell.condition for run in runs] == list(settings.conditions)
     for run in runs:
@@ -306,16 +317,12 @@ def test_adding_a_task_is_adding_a_row(
 # Real data
 
 
-PARAPHRASES = Source(
-    "google/xtreme", "PAWS-X.en", "validation",
-    {"sentence1": "sentence1", "sentence2": "sentence2", "label": "label"},
-)  # fmt: skip
 QUESTIONS = {"train": ["squadshifts_wiki", "tydiqa_en"], "train_examples": 200}
 REAL: dict[str, dict[str, Any]] = {
     "udpos": {"train_examples": 200},
     "panx": {"train_examples": 200, "split": "validation"},
     "xnli": {"train": ["snli_validation"], "train_examples": 200, "split": "validation"},
-    "pawsx": {"train": ["pawsx_validation"], "train_examples": 200, "split": "validation"},
+    "pawsx": {"train": ["mrpc"], "train_examples": 200, "split": "validation"},
     "xquad": QUESTIONS, "mlqa": QUESTIONS | {"split": "validation"}, "tydiqa": QUESTIONS,
     "bucc": {"split": "validation"}, "tatoeba": {},
 }  # fmt: skip
@@ -323,11 +330,15 @@ REAL: dict[str, dict[str, Any]] = {
 PARALLEL = {"xnli": 2_490, "xquad": 1_190}
 
 
+def any_answer(root: Path) -> bool:
+    (file,) = (root / "google" / "xtreme" / "tydiqa").glob("validation-*")
+    return any(any(row["text"]) for row in pq.read_table(file)["answers"].to_pylist())
+
+
 @pytest.mark.parametrize("target", REAL)
 def test_every_target_evaluates_every_example_of_every_real_language(
     mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    monkeypatch.setitem(tasks.TRAINING, "pawsx_validation", PARAPHRASES)
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
     settings = profile.load("small_cpu")
     row, split = tasks.get(target), REAL[target].get("split", "")
@@ -340,6 +351,10 @@ def test_every_target_evaluates_every_example_of_every_real_language(
             "targets": {target: profile.Target(**budget, **REAL[target])},
         }
     )
+    if target == "tydiqa" and not any_answer(mirror):
+        with pytest.raises(InputError, match="tydiqa"):  # nothing to score against: trap of XTREME
+            transfer.run(changed, "none", target, 1)
+        pytest.skip("this mirror's TyDiQA has questions without their answers: it was refused")
     (run,) = transfer.run(changed, "none", target, 1)
     complete(run, mirror, split)
     reported = run.scores[run.scores["reported"]]

@@ -102,18 +102,29 @@ def _fill(
 
 
 class Batches(Dataset):
-    """Offer planned batches as a dataset whose items are ready for the model."""
+    """Offer planned batches as a dataset whose items are ready for the model.
+
+    A batch of more than `at_once` tokens, padding included (0: no limit), is `parts` of it, whose
+    gradients add up to those of the whole (`lib.training`).
+    """
 
     def __init__(
-        self, features: Sequence[Feature], plan: Sequence[Sequence[int]], collate: Collate
+        self,
+        features: Sequence[Feature],
+        plan: Sequence[Sequence[int]],
+        collate: Collate,
+        at_once: int = 0,
     ) -> None:
         self.features, self.plan, self.collate = features, plan, collate
+        self.at_once = at_once
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.collate([self.features[i] for i in self.plan[index]])
+        parts = pieces([self.features[i] for i in self.plan[index]], self.at_once)
+        made = [self.collate(part) for part in parts]
+        return made[0] if len(made) == 1 else {"parts": made}
 
     def tokens(self) -> int:
         """Count the subword tokens that one pass over the plan reads."""
@@ -123,6 +134,29 @@ class Batches(Dataset):
     def epochs(self) -> float:
         """Count how often a pass over the plan reads the features."""
         return round(sum(map(len, self.plan)) / len(self.features), 2)
+
+
+def pieces(features: list[Feature], at_once: int) -> list[list[Feature]]:
+    """Cut a batch, longest first, into pieces of at most so many tokens, padding included.
+
+    A feature that is over the limit by itself is a piece of its own.
+    """
+    if not at_once:
+        return [features]
+
+    def padded(feature: Feature) -> tuple[int, int]:
+        return len(feature["input_ids"]), max(len(ids) for ids in feature["input_ids"])
+
+    cut: list[list[Feature]] = []
+    longest = rows = 0
+    for feature in sorted(features, key=lambda feature: -padded(feature)[1]):
+        number, length = padded(feature)
+        if not cut or (rows + number) * longest > at_once:
+            cut.append([])
+            longest, rows = length, 0
+        cut[-1].append(feature)
+        rows += number
+    return cut
 
 
 def for_evaluation(features: Sequence[Feature], budget: int, collate: Collate) -> Batches:
@@ -193,14 +227,26 @@ class MaskedBlocks(Dataset):
         vocabulary_size: int,
         probability: float,
         seed: int,
+        at_once: int = 0,
     ) -> None:
         self.blocks, self.plan, self.special = blocks, plan, special
         self.vocabulary_size, self.probability, self.seed = vocabulary_size, probability, seed
+        self.rows_at_once = max(1, at_once // blocks.shape[1]) if at_once else 0
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        batch = self._masked(index)
+        if not 0 < self.rows_at_once < len(batch["input_ids"]):
+            return batch
+        rows = {key: batch[key].split(self.rows_at_once) for key in batch if key != "labels"}
+        labels = batch["labels"].split([int(part.sum()) for part in rows["chosen"]])
+        names = (*rows, "labels")
+        parts = zip(*rows.values(), labels, strict=True)
+        return {"parts": [dict(zip(names, part, strict=True)) for part in parts]}
+
+    def _masked(self, index: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
         ids = self.blocks[list(self.plan[index])].long()
         real = ~torch.isin(ids, torch.tensor(self.special.every))

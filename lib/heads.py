@@ -19,6 +19,12 @@ Output = dict[str, torch.Tensor]
 IGNORED = -100
 
 
+def number_of_items(batch: dict[str, torch.Tensor]) -> int:
+    """Count what the loss of a batch is a mean over: words, pairs, ends of spans, masked tokens."""
+    labels = batch["heads" if "heads" in batch else "labels"]
+    return int((labels != IGNORED).sum())
+
+
 class Head(nn.Module):
     """Hold an encoder and what a kind adds to it."""
 

@@ -173,7 +173,7 @@ class _Part:
 
         plan = batches.plan_training(self.lengths, job.budget, job.seed, updates)
         collate = partial(self.head.collate, pad_id=job.tokenizer.pad_token_id)
-        return batches.Batches(self.features, plan, collate)
+        return batches.Batches(self.features, plan, collate, job.budget.tokens_at_once)
 
 
 def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -243,7 +243,7 @@ def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
 
     texts = pretraining.texts_of(job.settings)
     data, _, _ = pretraining.masked_text(
-        job.settings, texts, job.tokenizer, updates, job.budget.batch_tokens, job.seed
+        job.settings, texts, job.tokenizer, updates, job.budget, job.seed
     )
     head = heads.MaskedLanguageModel(model).to(training.device())
     tokens = pretraining.tokens_of_update(job.settings, job.budget.batch_tokens)
@@ -287,8 +287,9 @@ def _train_masked(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     training.set_seed(job.seed)
     model = encoder.load_for_mlm(*job.location)
     data = batches.MaskedBlocks(
-        blocks, plan, special, len(job.tokenizer), masking.masking_probability, job.seed
-    )
+        blocks, plan, special, len(job.tokenizer), masking.masking_probability, job.seed,
+        job.budget.tokens_at_once,
+    )  # fmt: skip
     log = job.fit(heads.MaskedLanguageModel(model), data)
     encoder.save(model, job.tokenizer, job.here.work / "encoder")
     facts = {

@@ -50,7 +50,10 @@ class Mixture(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         name, number = self.plan[index]
-        return {"task": name, **self.parts[name][number]}
+        batch = self.parts[name][number]
+        if "parts" in batch:
+            return {"parts": [{"task": name, **part} for part in batch["parts"]]}
+        return {"task": name, **batch}
 
 
 class MixtureOfHeads(nn.Module):

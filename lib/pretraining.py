@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import corpora, profile, tasks
 from lib.errors import InputError
-from lib.profile import Profile
+from lib.profile import Budget, Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
 HELD_OUT_EVERY = 50
@@ -132,9 +132,7 @@ def _train(
 
     budget = settings.pretraining
     updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
-    data, held_out, sizes = masked_text(
-        settings, texts, tokenizer, updates, budget.batch_tokens, seed
-    )
+    data, held_out, sizes = masked_text(settings, texts, tokenizer, updates, budget, seed)
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
@@ -171,7 +169,7 @@ def masked_text(
     texts: dict[str, list[str]],
     tokenizer: Any,
     updates: int,
-    batch_tokens: int,
+    budget: Pretraining | Budget,
     seed: int,
 ) -> tuple[Any, dict[str, Any], dict[str, int]]:
     """Cut text into blocks and plan `updates` masked batches over all languages.
@@ -183,24 +181,25 @@ def masked_text(
 
     from lib import batches
 
-    budget, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
+    masking, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
     blocks, held_out = {}, {}
     for code, lines in texts.items():
         ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
         kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
-        blocks[code] = batches.cut_blocks(kept, budget.block_tokens, special)
+        blocks[code] = batches.cut_blocks(kept, masking.block_tokens, special)
         if not len(blocks[code]):
             raise InputError(f"multilingual-text {code}: too little text for a single block of "
-                             f"{budget.block_tokens} tokens")  # fmt: skip
-        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], budget.block_tokens, special)
+                             f"{masking.block_tokens} tokens")  # fmt: skip
+        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], masking.block_tokens, special)
         held_out[code] = rest[:HELD_OUT_BLOCKS]
     sizes = {code: len(of_language) for code, of_language in blocks.items()}
-    per_batch = tokens_of_update(settings, batch_tokens) // budget.block_tokens
-    plan = sample_blocks(sizes, budget.language_exponent, updates, per_batch, seed)
+    per_batch = tokens_of_update(settings, budget.batch_tokens) // masking.block_tokens
+    plan = sample_blocks(sizes, masking.language_exponent, updates, per_batch, seed)
     every = torch.cat(list(blocks.values()))
     data = batches.MaskedBlocks(
-        every, plan, special, len(tokenizer), budget.masking_probability, seed
-    )
+        every, plan, special, len(tokenizer), masking.masking_probability, seed,
+        budget.tokens_at_once,
+    )  # fmt: skip
     return data, held_out, sizes
 
 

@@ -53,7 +53,7 @@ class Pretraining(Strict):
     """Budget phase 1; `tokens: 0` takes the encoder as it is.
 
     `language_exponent` flattens the share of each language, q_i ∝ p_i^α (Conneau et al. 2020,
-    arXiv 1911.02116, section 3.1).
+    arXiv 1911.02116, section 3.1). `tokens_at_once` is as in `Budget`.
     """
 
     tokens: Natural = 0
@@ -65,6 +65,7 @@ class Pretraining(Strict):
     masking_probability: Share = 0.15
     language_exponent: Share = 0.3
     text_characters: Natural = 0
+    tokens_at_once: Natural = 0
     checkpoint_updates: Natural = 500
 
 
@@ -72,7 +73,8 @@ class Budget(Strict):
     """Budget a training: so many `updates`, or so many `epochs` of the training examples.
 
     A batch is filled up to `batch_tokens` subword tokens; with `batch_examples` it is so many
-    features instead, whatever their length (a long context is several features).
+    features instead, whatever their length (a long context is several features). Of either, the
+    device reads `tokens_at_once`, padding included (0: the whole batch); gradients are the same.
     `evaluation_examples` limits each evaluated split (0: all of it).
     """
 
@@ -80,6 +82,7 @@ class Budget(Strict):
     epochs: Annotated[float, Field(ge=0)] = 0.0
     batch_tokens: Positive = 1024
     batch_examples: Natural = 0
+    tokens_at_once: Natural = 0
     learning_rate: Rate = 5e-4
     warmup_ratio: Share = 0.1
     weight_decay: Share = 0.01

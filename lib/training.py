@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from lib.errors import InputError
+from lib.heads import number_of_items
 from lib.profile import Budget
 from lib.results import Cell
 
@@ -26,6 +27,20 @@ class _ReadyBatches(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        # Each part counts by its items, so that the gradient is that of the whole batch.
+        parts = inputs.get("parts", [inputs])
+        items = [number_of_items(part) for part in parts]
+        loss = torch.zeros((), device=self.args.device)
+        for part, number in zip(parts, items, strict=True):
+            if number or len(parts) == 1:
+                self.share = number / sum(items) if len(parts) > 1 else 1.0
+                loss += super().training_step(model, part, num_items_in_batch)
+        return loss
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return model(**inputs)["loss"] * self.share
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The stock method refuses a plain module whose tensors are tied, as an MLM head's are.

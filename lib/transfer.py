@@ -197,7 +197,8 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
     head = heads.make(task, job.model, budget.pair, budget.pooling).to(training.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
     plan = batches.plan_training(lengths, budget, job.here.seed)
-    data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id))
+    data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id),
+                           budget.tokens_at_once)  # fmt: skip
     log = training.fit(head, data, budget, job.here, job.here.seed)
     for (code, split, found), ready in zip(sets, prepared, strict=True):
         scores, _ = evaluation.evaluate(

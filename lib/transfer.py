@@ -164,8 +164,8 @@ def evaluation_sets(
         languages = [code for code in languages if code != settings.source_language]
     listed = [code for code in languages if settings.world is not None or code in task.languages]
     if 0 < len(listed) < len(languages):
-        print(f"{task.name} is evaluated in {', '.join(listed)}: the only ones of these languages "
-              "on XTREME's list for it")  # fmt: skip
+        print(f"{task.name}: XTREME evaluates it in {len(listed)} of these {len(languages)} "
+              "languages")  # fmt: skip
     for code in listed:
         examples = corpora.load(settings, source, code, budget.evaluation_examples, required=False)
         if examples:

@@ -1,5 +1,6 @@
 """Look up what is known of each language: names, family, script, distance from the source."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,12 @@ def languages(data_root: Path | None) -> pd.DataFrame:
     file = paths.LANGUAGES
     if data_root is not None and (data_root / "languages.csv").is_file():
         file = data_root / "languages.csv"
+    return _read(file, file.stat().st_mtime_ns).copy()
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, changed: int) -> pd.DataFrame:
+    """Read and check a table once for every state of its file."""
     # A code or name such as "na" or "None" is text, not a missing value.
     table = pd.read_csv(file, keep_default_na=False, na_values={"distance": [""]})
     missing = [column for column in ["code", *NEEDED] if column not in table]

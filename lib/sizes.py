@@ -103,11 +103,12 @@ def shape_of(settings: Profile) -> Shape | None:
 
 
 def of_training(settings: Profile, name: str) -> Size:
-    """Return the size of a task's own training set."""
+    """Return the size of a task's own training set; a row that is in no table is like its kind."""
     task = tasks.get(name)
     if settings.world is not None:
         return Size(_of_world(settings, task, 0), _tokens_of_world(task))
-    return Size(task.published_size, _table()[name, "training", "en"].tokens)
+    known = _table().get((name, "training", "en"))
+    return Size(task.published_size, known.tokens if known else _tokens_of_world(task))
 
 
 def of_development(settings: Profile, name: str) -> Size:
@@ -117,7 +118,7 @@ def of_development(settings: Profile, name: str) -> Size:
         return Size()
     if settings.world is not None:
         return Size(_of_world(settings, task, 1), _tokens_of_world(task))
-    return _table()[name, "development", "en"]
+    return _table().get((name, "development", "en"), Size())
 
 
 def of_evaluation(settings: Profile, name: str, language: str) -> Size:

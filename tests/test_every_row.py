@@ -17,6 +17,7 @@ from lib import (
     examples,
     intermediate,
     inventory,
+    plan,
     profile,
     results,
     tasks,
@@ -299,6 +300,8 @@ def test_adding_a_task_is_adding_a_row(
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
     settings = profile.load(str(tmp_path / "toy.yaml"))
     inventory.check(settings)
+    # Two updates of 64 tokens each: three conditions that train, and the target under all five.
+    assert plan.make(str(tmp_path / "toy.yaml")).total().tokens == (3 + 5) * 2 * 64
     runs = transfer.run(settings, "all", "all", 0)
     assert [run.cell.condition for run in runs] == list(settings.conditions)
     for run in runs:

@@ -1,0 +1,1 @@
+"""Measure this compendium against what its users would run instead: `make bench`."""

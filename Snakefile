@@ -64,6 +64,8 @@ rule pretrain:
     params:
         key="pretrain/seed={seed}",
     threads: S.workflow.threads
+    resources:
+        device=1,
     message:
         "1 pretrain: encoder seed {wildcards.seed}"
     shell:
@@ -78,6 +80,8 @@ rule intermediate:
     params:
         key="intermediate/{condition}/seed={seed}",
     threads: S.workflow.threads
+    resources:
+        device=1,
     message:
         "2 intermediate: {wildcards.condition}, seed {wildcards.seed}"
     shell:
@@ -95,6 +99,8 @@ rule transfer:
     params:
         key="transfer/{condition}/{target}/seed={seed}",
     threads: S.workflow.threads
+    resources:
+        device=1,
     message:
         "3 transfer: {wildcards.condition} to {wildcards.target}, seed {wildcards.seed}"
     shell:

@@ -33,12 +33,15 @@ Rate = Annotated[float, Field(gt=0)]
 class Encoder(Strict):
     """Name an existing encoder (`path`), or size one of XLM-R's architecture to train ourselves.
 
+    `attention` says how it reads sequences of several lengths: `padded`, `packed` into one row
+    without padding (`lib.packing`), or whichever pays on the device (`auto`).
     XLM-R's `initializer_range` is made for a width of 768. A width of 128 wants about 0.06: with
     0.02 its attention stays even, and MLM on a plateau, for most of a short training (measured).
     """
 
     path: str = ""
     revision: str = ""
+    attention: Literal["auto", "padded", "packed"] = "auto"
     layers: Positive = 2
     hidden_size: Positive = 128
     attention_heads: Positive = 4
@@ -145,14 +148,16 @@ class Condition(Strict):
 
 
 class Workflow(Strict):
-    """Say how the grid runs: threads of a cell, and how many cells one kernel runs.
+    """Say how the grid runs: threads of a cell, how many cells one kernel runs, how many at once.
 
     A kernel's start and imports take some 10 s of CPU. `target` starts one for every cell, which a
     cluster wants; `condition` one for all targets and seeds of a condition; `seed` one for all
-    conditions and targets of a seed.
+    conditions and targets of a seed. `cells_per_device` kernels at most share the device (0: as
+    many as the cores allow).
     """
 
     threads: Positive = 1
+    cells_per_device: Natural = 0
     kernel_per: Literal["target", "condition", "seed"] = "target"
 
 

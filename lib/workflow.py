@@ -5,6 +5,7 @@
 
 import argparse
 import fcntl
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from lib.profile import Profile
 from lib.results import Cell
 
 PHASES = ("pretrain", "intermediate", "transfer")
+JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
 # What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
 SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
@@ -93,26 +95,59 @@ def run(name: str, cores: str, extra: list[str]) -> int:
         if missing or not (paths.figures(settings.name) / "answer.md").is_file():
             for made in folder.glob("analysis_*/notebook.ipynb"):
                 made.unlink()
-        return _call(settings, name, cores, extra, lock.fileno(), missing)
+        return _call(settings, command(settings, name, cores, extra), cores, lock.fileno(), missing)
 
 
-def _call(
-    settings: Profile, name: str, cores: str, extra: list[str], lock: int, missing: list[Cell]
-) -> int:
-    """Call Snakemake and say where the figures are."""
-    command = [
+def command(settings: Profile, name: str, cores: str, extra: list[str]) -> list[str]:
+    """Return the command that runs a profile, of this name or file, through Snakemake."""
+    limit = settings.workflow.cells_per_device
+    return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
         *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}", "--cores", cores),
         *("--rerun-triggers", "input", "params", "--rerun-incomplete", "--nolock"),
+        *(("--resources", f"device={limit}") if limit else ()),
         *("--keep-going", "--quiet", "host", "reason", *extra),
     ]
+
+
+def kernels_at_once(settings: Profile, cores: str) -> int:
+    """Return how many kernels may run at the same time: as cores and device allow.
+
+    Raises InputError for cores that are no number.
+    """
+    if cores != "all" and not (cores.isdecimal() and int(cores)):
+        raise InputError(f"cores: {cores!r}: expected a number or 'all'")
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    number = max(
+        1, (int(there or 1) if cores == "all" else int(cores)) // settings.workflow.threads
+    )
+    return min(number, settings.workflow.cells_per_device or number)
+
+
+def _call(settings: Profile, command: list[str], cores: str, lock: int, missing: list[Cell]) -> int:
+    """Call Snakemake, keep a record of the call, and say where the figures are."""
+    at_once = kernels_at_once(settings, cores)
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     started = time.perf_counter()
     status = _follow(command, environment, lock, missing)
     took = time.perf_counter() - started
+    _record(settings, took, at_once, [cell for cell in missing if cell.run_file.is_file()])
     if status == 0:
         print(f"figures: {paths.figures(settings.name)} ({took / 60:.1f} min)")
     return status
+
+
+def _record(settings: Profile, seconds: float, at_once: int, made: list[Cell]) -> None:
+    """Add a line on a call to the profile's journal, unless it made no cell."""
+    line = {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 2),
+        "kernels_at_once": at_once,
+        "cells": [cell.key for cell in made],
+    }
+    if made:
+        with (paths.results(settings.name) / JOURNAL).open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps(line) + "\n")
 
 
 def _follow(command: list[str], environment: dict[str, str], lock: int, missing: list[Cell]) -> int:

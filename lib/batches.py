@@ -258,7 +258,6 @@ class MaskedBlocks(Dataset):
         replaced = torch.where(draw < 0.8, mask, torch.where(draw < 0.9, random, labels))
         return {
             "input_ids": ids.masked_scatter(chosen, replaced),
-            "attention_mask": torch.ones_like(ids),
             "chosen": chosen,
             "labels": labels,
         }

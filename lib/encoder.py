@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -25,10 +25,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from lib import packing
 from lib.errors import InputError
 from lib.profile import Encoder
 
 MAXIMUM_LENGTH = 512
+Attention = Literal["auto", "padded", "packed"]
 SPECIAL = ("cls", "sep", "pad", "unk", "mask")
 
 # A report of the head that an encoder leaves behind, and bars, would flood every notebook.
@@ -95,25 +97,25 @@ def _in_fixed_order(tokenizer: Any) -> Any:
     return models.Unigram(pieces[:4] + sorted(pieces[4:]), unk_id=3)
 
 
-def new(settings: Encoder, vocabulary_size: int) -> PreTrainedModel:
-    """Return an untrained encoder of XLM-R's architecture with its MLM head."""
-    return XLMRobertaForMaskedLM(
-        XLMRobertaConfig(
-            vocab_size=vocabulary_size,
-            num_hidden_layers=settings.layers,
-            hidden_size=settings.hidden_size,
-            num_attention_heads=settings.attention_heads,
-            intermediate_size=settings.feed_forward_size,
-            hidden_dropout_prob=settings.dropout,
-            attention_probs_dropout_prob=settings.dropout,
-            initializer_range=settings.initializer_range,
-            max_position_embeddings=MAXIMUM_LENGTH + 2,
-            type_vocab_size=1,
-            bos_token_id=0,
-            pad_token_id=1,
-            eos_token_id=2,
-        )
+def new(settings: Encoder, vocabulary_size: int) -> Any:
+    """Return an untrained encoder of XLM-R's architecture with its MLM head, on the device."""
+    configuration = XLMRobertaConfig(
+        vocab_size=vocabulary_size,
+        num_hidden_layers=settings.layers,
+        hidden_size=settings.hidden_size,
+        num_attention_heads=settings.attention_heads,
+        intermediate_size=settings.feed_forward_size,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        initializer_range=settings.initializer_range,
+        max_position_embeddings=MAXIMUM_LENGTH + 2,
+        type_vocab_size=1,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
     )
+    model: Any = XLMRobertaForMaskedLM(configuration)
+    return model.to(device())
 
 
 def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
@@ -139,17 +141,35 @@ def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
     return tokenizer
 
 
-def load(folder: str | Path, revision: str = "", random: bool = False) -> Any:
+def device() -> torch.device:
+    """Return the device that training and evaluation use."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision(of: torch.device) -> torch.dtype:
+    """Return the precision of matrix products on a device: bfloat16 where it has it."""
+    halves = of.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if halves else torch.float32
+
+
+def load(
+    folder: str | Path, revision: str = "", random: bool = False, attention: Attention = "auto"
+) -> Any:
     """Load an encoder without any head; with `random`, its architecture with fresh weights.
 
-    Raises InputError where there is none, or where a weight of the encoder is missing.
+    It is on the device, and reads as `attention` says (`packing.choose`). Raises InputError where
+    there is none, where a weight of the encoder is missing, or where it cannot read so.
     """
-    return _load(AutoModel, folder, revision, random, add_pooling_layer=False)
+    model = _load(AutoModel, folder, revision, random, add_pooling_layer=False).to(device())
+    packing.choose(model, attention)
+    return model
 
 
-def load_for_mlm(folder: str | Path, revision: str = "") -> Any:
-    """Load an encoder with its masked-language-model head; raises InputError as `load` does."""
-    return _load(AutoModelForMaskedLM, folder, revision, False)
+def load_for_mlm(folder: str | Path, revision: str = "", attention: Attention = "auto") -> Any:
+    """Load an encoder with its masked-language-model head, as `load` does."""
+    model = _load(AutoModelForMaskedLM, folder, revision, False).to(device())
+    packing.choose(model.base_model, attention)
+    return model
 
 
 def _load(kind: Any, folder: str | Path, revision: str, random: bool, **options: Any) -> Any:
@@ -198,21 +218,43 @@ def segments(
     return {"token_type_ids": second.long()}
 
 
-def masked_logits(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, chosen: torch.Tensor
-) -> torch.Tensor:
+def read(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, every_layer: bool = False
+) -> list[torch.Tensor]:
+    """Return the last hidden states, or those of every layer from the embeddings on.
+
+    `input_ids`, `attention_mask`: [n, length], padded on the right; each state: [n, length, width],
+    in the device's `precision`. What stands at padding is of no meaning.
+    """
+    of = segments(model, input_ids, attention_mask)
+    dtype = precision(input_ids.device)
+    with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
+        if packing.packs(model):
+            return packing.read(model, input_ids, attention_mask, of, every_layer)
+        output = model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            output_hidden_states=every_layer,
+            **of,
+        )
+        return list(output.hidden_states) if every_layer else [output.last_hidden_state]
+
+
+def masked_logits(model: Any, input_ids: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Return a masked language model's logits at the chosen positions: [chosen, vocabulary].
 
+    `input_ids` and `chosen`: [n, length], without padding, so that attention needs no mask.
     XLM-R, BERT and ModernBERT, by transformers' names for their heads, make no other logits: over
     XLM-R's vocabulary of 250,002 those are most of the memory. Any other model makes all.
     """
     head = getattr(model, "lm_head", getattr(model, "cls", None))
     if head is None and {"head", "decoder"} <= dict(model.named_children()).keys():
         head = nn.Sequential(model.head, model.decoder)
-    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-    if head is None:
-        return model(**inputs).logits[chosen]
-    return head(model.base_model(**inputs).last_hidden_state[chosen])
+    dtype = precision(input_ids.device)
+    with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
+        if head is None:
+            return model(input_ids=input_ids).logits[chosen]
+        return head(model.base_model(input_ids=input_ids).last_hidden_state[chosen])
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str = "mean") -> torch.Tensor:

@@ -205,8 +205,8 @@ def embed(
     with torch.inference_mode():
         for number, indices in enumerate(batches.plan):
             batch = {key: value.to(device) for key, value in batches[number].items()}
-            states = encoder(**batch, output_hidden_states=True).hidden_states
-            for layer, hidden in enumerate(states):
-                pooled = encoders.pool(hidden, batch["attention_mask"], pooling)
-                vectors[layer, indices] = pooled.float().cpu().numpy()
+            states = encoders.read(encoder, **batch, every_layer=True)
+            mask = batch["attention_mask"]
+            pooled = torch.stack([encoders.pool(each.float(), mask, pooling) for each in states])
+            vectors[:, indices] = pooled.cpu().numpy()
     return vectors

@@ -39,9 +39,8 @@ class Head(nn.Module):
 
     def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states [n, length, width], with dropout."""
-        segments = encoders.segments(self.encoder, input_ids, attention_mask)
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)
-        return self.dropout(states.last_hidden_state)
+        states = encoders.read(self.encoder, input_ids, attention_mask)[0]
+        return self.dropout(states.to(self.output.weight.dtype))
 
     @staticmethod
     def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
@@ -214,14 +213,10 @@ class MaskedLanguageModel(nn.Module):
         self.model = model
 
     def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        chosen: torch.Tensor,
-        labels: torch.Tensor,
+        self, input_ids: torch.Tensor, chosen: torch.Tensor, labels: torch.Tensor
     ) -> Output:
         """Return predictions [masked]: token ids."""
-        logits = encoders.masked_logits(self.model, input_ids, attention_mask, chosen)
+        logits = encoders.masked_logits(self.model, input_ids, chosen)
         return {
             "loss": functional.cross_entropy(logits.float(), labels),
             "predictions": logits.argmax(-1),

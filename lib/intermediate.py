@@ -150,7 +150,7 @@ class _Part:
     @classmethod
     def of(cls, job: _Job, name: str, model: Any) -> Self:
         """Load a task's data and put a fresh head on the encoder."""
-        from lib import batches, evaluation, features, heads, training
+        from lib import batches, encoder, evaluation, features, heads
 
         budget, row, how = job.budget, tasks.get(name), job.how
         assert row.validation is not None
@@ -159,7 +159,7 @@ class _Part:
         validation = corpora.load(job.settings, row.validation, limit=budget.evaluation_examples)
         length = budget.max_sequence_length
         made = features.make(task, examples, job.tokenizer, length, how.pair)
-        head = heads.make(task, model, how.pair, how.pooling, how.parser).to(training.device())
+        head = heads.make(task, model, how.pair, how.pooling, how.parser).to(encoder.device())
         measure = partial(
             evaluation.evaluate, head, task, validation, job.tokenizer,
             length=length, batch_tokens=4 * budget.batch_tokens, pair=how.pair,
@@ -181,8 +181,10 @@ def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     from lib import encoder, mixture, training
 
     training.set_seed(job.seed)
-    joint = encoder.load_for_mlm(*job.location) if job.how.joint_mlm else None
-    model = joint.base_model if joint else encoder.load(*job.location)
+    attention = job.settings.encoder.attention
+    load = encoder.load_for_mlm if job.how.joint_mlm else encoder.load
+    whole = load(*job.location, attention=attention)
+    model = whole.base_model
     parts = {name: _Part.of(job, name, model) for name in job.how.trained}
     order = _order(job, parts)
     updates = Counter(order)
@@ -190,15 +192,15 @@ def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     data = {name: part.planned(job, updates[name]) for name, part in parts.items()}
     all_heads = {name: part.head for name, part in parts.items()}
     tokens = {name: data[name].tokens() for name in parts}
-    if joint:
-        data[MLM], all_heads[MLM], tokens[MLM] = _joint(job, joint, updates[MLM])
+    if job.how.joint_mlm:
+        data[MLM], all_heads[MLM], tokens[MLM] = _joint(job, whole, updates[MLM])
     if len(data) == 1:
         (trained,), (batches,) = all_heads.values(), data.values()
     else:
         trained, batches = mixture.MixtureOfHeads(all_heads), mixture.Mixture(data, order)
     log = job.fit(trained, batches)
     after = {name: part.measure() for name, part in parts.items()}
-    encoder.save(joint or model, job.tokenizer, job.here.work / "encoder")
+    encoder.save(whole, job.tokenizer, job.here.work / "encoder")
     facts = {
         "tokens": sum(tokens.values()),
         "updates": len(order),
@@ -239,13 +241,13 @@ def _order(job: _Job, parts: dict[str, _Part]) -> list[str]:
 
 def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
     """Return the batches of MLM on the text of every language, its head, and its tokens."""
-    from lib import heads, training
+    from lib import heads
 
     texts = pretraining.texts_of(job.settings)
     data, _, _ = pretraining.masked_text(
         job.settings, texts, job.tokenizer, updates, job.budget, job.seed
     )
-    head = heads.MaskedLanguageModel(model).to(training.device())
+    head = heads.MaskedLanguageModel(model)
     tokens = pretraining.tokens_of_update(job.settings, job.budget.batch_tokens)
     return data, head, updates * tokens
 

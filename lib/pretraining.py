@@ -54,7 +54,8 @@ def run(settings: Profile, encoder_seed: int) -> Run:
     if settings.encoder.path and not budget.tokens:
         path, revision = profile.encoder_path(settings), settings.encoder.revision
         encoder.load_tokenizer(path, revision)
-        size = sum(p.numel() for p in encoder.load(path, revision).parameters())
+        model = encoder.load(path, revision, attention=settings.encoder.attention)
+        size = sum(p.numel() for p in model.parameters())
         return finish(
             here,
             wanted,

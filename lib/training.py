@@ -16,6 +16,7 @@ from safetensors.torch import load_model, save_model
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from lib import encoder
 from lib.errors import InputError
 from lib.heads import number_of_items
 from lib.profile import Budget
@@ -113,7 +114,7 @@ def train(
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
         max_grad_norm=1.0,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=encoder.precision(encoder.device()) == torch.bfloat16,
         seed=seed,
         logging_steps=max(1, updates // 50),
         logging_nan_inf_filter=False,
@@ -166,8 +167,3 @@ def _printer() -> type[TrainerCallback]:
     from transformers.trainer_callback import PrinterCallback
 
     return PrinterCallback
-
-
-def device() -> torch.device:
-    """Return the device that training and evaluation use."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -80,7 +80,8 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     training.use_threads(settings.workflow.threads)
     training.set_seed(seed)
     tokenizer = encoder.load_tokenizer(*location)
-    model = encoder.load(*location, random=how.random_encoder).to(training.device())
+    attention = settings.encoder.attention
+    model = encoder.load(*location, random=how.random_encoder, attention=attention)
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
         sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
@@ -183,7 +184,7 @@ def evaluation_sets(
 
 def _fine_tune(job: _Job) -> dict[str, Any]:
     """Train a fresh head and the encoder on the source language; score every language."""
-    from lib import batches, evaluation, features, heads, training
+    from lib import batches, encoder, evaluation, features, heads, training
 
     settings, task, budget, tokenizer = job.settings, job.task, job.budget, job.tokenizer
     names = budget.train or task.train
@@ -194,7 +195,7 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
     prepared = [
         evaluation.prepare(task, found, tokenizer, length, budget.pair) for _, _, found in sets
     ]
-    head = heads.make(task, job.model, budget.pair, budget.pooling).to(training.device())
+    head = heads.make(task, job.model, budget.pair, budget.pooling).to(encoder.device())
     lengths = [batches.number_of_tokens(feature) for feature in made]
     plan = batches.plan_training(lengths, budget, job.here.seed)
     data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id),
@@ -306,7 +307,7 @@ def _mine(job: _Job) -> dict[str, Any]:
 
 def _mined(job: _Job, example: Example) -> Iterator[Any]:
     """Yield what each layer finds between two sides; each side is encoded once."""
-    from lib import retrieval, training
+    from lib import encoder, retrieval
 
     sides = [retrieval.distinct(example[side]) for side in ("sources", "targets")]
     files = [job.here.work / f"{side}.npy" for side in ("sources", "targets")]
@@ -315,7 +316,7 @@ def _mined(job: _Job, example: Example) -> Iterator[Any]:
         for side, (places, _), file in zip(("sources", "targets"), sides, files, strict=True)
     ]
     for layer in range(len(vectors[0])):
-        found = retrieval.mine(vectors[0][layer], vectors[1][layer], device=training.device())
+        found = retrieval.mine(vectors[0][layer], vectors[1][layer], device=encoder.device())
         yield retrieval.in_files(found, *sides)
     for file in files:
         file.unlink()

@@ -92,7 +92,9 @@ class Table(torch.nn.Module):
         self.config = SimpleNamespace(hidden_size=rows.shape[1], hidden_dropout_prob=0.0)
         self.rows = torch.nn.Parameter(torch.tensor(rows))
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **other: Any
+    ) -> SimpleNamespace:
         return SimpleNamespace(last_hidden_state=self.rows[input_ids])
 
 

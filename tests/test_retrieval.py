@@ -44,6 +44,23 @@ def test_of_candidates_in_one_direction_the_lowest_index_wins(block_size):
     assert found.tolist() == list(range(40))
 
 
+@pytest.mark.parametrize("apart", [1e-4, 1e-6, 1e-8])
+def test_candidates_that_single_precision_cannot_tell_apart_are_told_apart(apart):
+    random = np.random.default_rng(8)
+    queries = random.normal(size=(200, 64))
+    # Of three candidates to each query two are closer to each other than to any other; the second
+    # is the query itself.
+    sideways = random.normal(size=(200, 64))
+    sideways -= queries * (sideways * queries).sum(1, keepdims=True) / (queries**2).sum(1)[:, None]
+    sideways *= (
+        np.sqrt(2 * apart)
+        * (np.linalg.norm(queries, axis=1) / np.linalg.norm(sideways, axis=1))[:, None]
+    )
+    candidates = np.stack([queries + sideways, queries, -queries], axis=1).reshape(600, 64)
+    found = nearest_neighbours(queries, candidates)
+    assert found.tolist() == list(range(1, 600, 3))
+
+
 def test_a_zero_vector_is_at_right_angles_to_everything():
     queries = np.array([[1, 0], [0, 0]], dtype=np.float32)
     candidates = np.array([[-1, 0], [0, 0], [-1, 1]], dtype=np.float32)
@@ -89,6 +106,65 @@ def test_one_pass_finds_the_nearest_of_both_sides(clouds, block_size):
         order = np.argsort(-expected, axis=1)[:, :4]
         assert found[1].tolist() == order.tolist()
         np.testing.assert_allclose(found[0], np.take_along_axis(expected, order, 1), atol=1e-6)
+
+
+def cosines_of(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return cosines in double precision."""
+    units = [
+        side / np.linalg.norm(side, axis=1, keepdims=True)
+        for side in (sources.astype(np.float64), targets.astype(np.float64))
+    ]
+    return units[0] @ units[1].T
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("sizes", "k"), [((300, 517), 4), ((65, 1000), 1), ((7, 130), 9)])
+def test_the_nearest_are_those_of_numpy_where_no_block_and_no_chunk_is_full(sizes, k, kind):
+    random = np.random.default_rng(5)
+    sides = [random.normal(size=(size, 24)).astype(kind) for size in sizes]
+    cosines = cosines_of(*sides)
+    for block_size in (0, 64, 101):
+        both = nearest_both_ways(*sides, k, block_size)
+        for (found, places), expected in zip(both, (cosines, cosines.T), strict=True):
+            order = np.argsort(-expected, axis=1)[:, :k]
+            assert (found.dtype, places.dtype) == (np.float64, np.int64)
+            assert places.tolist() == order.tolist()
+            np.testing.assert_allclose(found, np.take_along_axis(expected, order, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("block_size", [0, 16, 37])
+def test_of_equal_cosines_as_many_are_found_as_there_is_room_for(block_size):
+    random = np.random.default_rng(6)
+    few = random.normal(size=(5, 12))
+    sources, targets = few[random.integers(5, size=90)], few[random.integers(5, size=140)]
+    cosines = cosines_of(sources, targets)
+    both = nearest_both_ways(sources, targets, 6, block_size)
+    for (found, places), expected in zip(both, (cosines, cosines.T), strict=True):
+        highest = -np.sort(-expected, axis=1)[:, :6]
+        np.testing.assert_allclose(found, highest, atol=1e-6)
+        np.testing.assert_allclose(np.take_along_axis(expected, places, 1), highest, atol=1e-6)
+        assert all(len(set(row)) == 6 for row in places.tolist())
+
+
+def test_a_zero_vector_has_similarity_zero_to_all_both_ways():
+    sources, targets = np.array([[0.0, 0], [1, 0]]), np.array([[-1.0, 0], [0, 0], [2, 0]])
+    (forward, places), (backward, _) = nearest_both_ways(sources, targets, 3)
+    assert forward.tolist() == [[0, 0, 0], [1, 0, -1]] and places[1].tolist() == [2, 1, 0]
+    assert backward.tolist() == [[0, -1], [0, 0], [1, 0]]
+
+
+def test_on_a_gpu_half_precision_finds_what_numpy_finds():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device to search on")
+    random = np.random.default_rng(7)
+    sides = [random.normal(size=(size, 256)).astype(np.float16) for size in (3000, 5001)]
+    cosines = cosines_of(*sides)
+    both = nearest_both_ways(*sides, 4, 1024, "cuda")
+    for (found, places), expected in zip(both, (cosines, cosines.T), strict=True):
+        highest = -np.sort(-expected, axis=1)[:, :4]
+        np.testing.assert_allclose(found, highest, atol=1e-6)
+        np.testing.assert_allclose(np.take_along_axis(expected, places, 1), highest, atol=1e-6)
 
 
 def mined_naively(sources: np.ndarray, targets: np.ndarray, k: int) -> dict:

@@ -135,6 +135,20 @@ class Batches(Dataset):
         """Count how often a pass over the plan reads the features."""
         return round(sum(map(len, self.plan)) / len(self.features), 2)
 
+    def padding(self) -> float:
+        """Return the share of positions that are padding, where batches are padded."""
+        positions = 0
+        for batch in self.plan:
+            for piece in pieces([self.features[i] for i in batch], self.at_once):
+                sizes = [_size(feature) for feature in piece]
+                positions += sum(rows for rows, _ in sizes) * max(longest for _, longest in sizes)
+        return round(1 - self.tokens() / positions, 4)
+
+
+def _size(feature: Feature) -> tuple[int, int]:
+    """Return the sequences of a feature, and the tokens of the longest."""
+    return len(feature["input_ids"]), max(len(ids) for ids in feature["input_ids"])
+
 
 def pieces(features: list[Feature], at_once: int) -> list[list[Feature]]:
     """Cut a batch, longest first, into pieces of at most so many tokens, padding included.
@@ -143,14 +157,10 @@ def pieces(features: list[Feature], at_once: int) -> list[list[Feature]]:
     """
     if not at_once:
         return [features]
-
-    def padded(feature: Feature) -> tuple[int, int]:
-        return len(feature["input_ids"]), max(len(ids) for ids in feature["input_ids"])
-
     cut: list[list[Feature]] = []
     longest = rows = 0
-    for feature in sorted(features, key=lambda feature: -padded(feature)[1]):
-        number, length = padded(feature)
+    for feature in sorted(features, key=lambda feature: -_size(feature)[1]):
+        number, length = _size(feature)
         if not cut or (rows + number) * longest > at_once:
             cut.append([])
             longest, rows = length, 0

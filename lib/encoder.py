@@ -152,6 +152,14 @@ def precision(of: torch.device) -> torch.dtype:
     return torch.bfloat16 if halves else torch.float32
 
 
+def reading(model: Any) -> dict[str, str]:
+    """Say how an encoder is read, for the record: in which precision, padded or packed."""
+    return {
+        "precision": str(precision(model.device)).removeprefix("torch."),
+        "attention": "packed" if packing.packs(model) else "padded",
+    }
+
+
 def load(
     folder: str | Path, revision: str = "", random: bool = False, attention: Attention = "auto"
 ) -> Any:

@@ -1,6 +1,7 @@
 """Run a trained head over examples and score what it says.
 
-One function, `evaluate`, for every kind with a head; `embed` makes what retrieval reads.
+`evaluate` is for one set of examples of any kind with a head; `prepare`, `run` and `score` are its
+steps, for several sets in one pass; `embed` makes what retrieval reads.
 """
 
 from collections.abc import Sequence
@@ -33,17 +34,46 @@ def evaluate(
     batch_tokens: int,
     pair: str = "cross",
     language: str = "en",
-    made: list[Feature] | None = None,
 ) -> tuple[Scores, list[Any]]:
-    """Score a head on examples; return the scores and one prediction per example.
+    """Score a head on one language's examples; return the scores and one prediction per example.
 
-    `language` is the examples', for the rules of MLQA; `made`, what `prepare` made of them. An
-    empty sentence gets no tag and no tree, a question of a blank context the answer "". Raises
-    InputError as `prepare` does.
+    Raises InputError as `prepare` does.
     """
-    if made is None:
-        made = prepare(task, examples, tokenizer, length, pair)
-    outputs = _run(head, made, tokenizer, batch_tokens)
+    made = prepare(task, examples, tokenizer, length, pair)
+    (outputs,) = run(head, [made], tokenizer, batch_tokens)
+    return score(task, examples, made, outputs, language)
+
+
+def run(
+    head: Head, sets: Sequence[list[Feature]], tokenizer: Any, batch_tokens: int
+) -> list[list[Any]]:
+    """Return one raw prediction per feature of every set, in order.
+
+    All sets, those of all languages say, are read in one pass, sorted by length: little padding and
+    no half-empty batch at the end of each.
+    """
+    together = [feature for made in sets for feature in made]
+    collate = partial(head.collate, pad_id=tokenizer.pad_token_id)
+    outputs: list[Any] = [None] * len(together)
+    for indices, predictions in predict(head, for_evaluation(together, batch_tokens, collate)):
+        for index, row in zip(indices, predictions, strict=True):
+            outputs[index] = row
+    ends = np.cumsum([len(made) for made in sets]).tolist()
+    return [outputs[end - len(made) : end] for made, end in zip(sets, ends, strict=True)]
+
+
+def score(
+    task: Task,
+    examples: Sequence[Example],
+    made: list[Feature],
+    outputs: list[Any],
+    language: str = "en",
+) -> tuple[Scores, list[Any]]:
+    """Score what `run` returned for what `prepare` made of examples; as `evaluate`.
+
+    `language` is the examples', for the rules of MLQA. An empty sentence gets no tag and no tree, a
+    question of a blank context the answer "".
+    """
     if task.kind == "tagging":
         tags = [["O"] * len(example["words"]) for example in examples]
         for feature, output in zip(made, outputs, strict=True):
@@ -97,17 +127,6 @@ def prepare(
     if task.kind == "span" and task.answer_rules != "squad_v2":
         _check_answered(task, examples)
     return features.make(task, examples, tokenizer, length, pair)
-
-
-def _run(head: Head, made: list[Feature], tokenizer: Any, batch_tokens: int) -> list[Any]:
-    """Return one raw prediction per feature, in order, without its padding's influence."""
-    collate = partial(head.collate, pad_id=tokenizer.pad_token_id)
-    batches = for_evaluation(made, batch_tokens, collate)
-    outputs: list[Any] = [None] * len(made)
-    for indices, predictions in predict(head, batches):
-        for index, row in zip(indices, predictions, strict=True):
-            outputs[index] = row
-    return outputs
 
 
 def predict(head: torch.nn.Module, batches: Batches) -> Any:

@@ -209,6 +209,8 @@ def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
         "head": ", ".join(type(head).__name__ for head in all_heads.values()),
         "log": log,
         "epochs": {name: data[name].epochs() for name in parts},
+        "padding": {name: data[name].padding() for name in parts},
+        **encoder.reading(model),
         "updates_of": dict(updates),
         "tokens_of": tokens,
         "samples": [
@@ -301,6 +303,8 @@ def _train_masked(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
         "labels": 0,
         "head": "MaskedLanguageModel",
         "log": log,
+        "padding": 0.0,
+        **encoder.reading(model),
     }
     rows = [
         {"task": MLM, "moment": moment, "metric": "loss", "value": row["loss"], "n": 0,

@@ -83,6 +83,8 @@ def run(settings: Profile, encoder_seed: int) -> Run:
         "parameters_number": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
         "data": data,
+        "padding": 0.0,
+        **encoder.reading(model),
     }
     return finish(here, wanted, facts, started=started, scores=scores)
 

@@ -92,7 +92,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
             facts = _retrieve(job, baseline=not how.task and not how.random_encoder)
         else:
             facts = _fine_tune(job)
-    facts |= {"not_found": absent, "data": data}
+    facts |= {"not_found": absent, "data": data, **encoder.reading(model)}
     scores = pd.DataFrame(job.rows).assign(
         condition=condition, target=target, seed=seed, encoder_seed=settings.seeds[seed]
     )
@@ -201,17 +201,9 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
     data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id),
                            budget.tokens_at_once)  # fmt: skip
     log = training.fit(head, data, budget, job.here, job.here.seed)
-    for (code, split, found), ready in zip(sets, prepared, strict=True):
-        scores, _ = evaluation.evaluate(
-            head,
-            task,
-            found,
-            tokenizer,
-            length=length,
-            batch_tokens=4 * budget.batch_tokens,
-            language=code,
-            made=ready,
-        )
+    outputs = evaluation.run(head, prepared, tokenizer, 4 * budget.batch_tokens)
+    for (code, split, found), ready, of_set in zip(sets, prepared, outputs, strict=True):
+        scores, _ = evaluation.score(task, found, ready, of_set, code)
         job.add(code, scores, split, task.reported)
         if split != DEVELOPMENT:
             job.keep(code, [example["id"] for example in found], scores)
@@ -220,6 +212,7 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
         "updates": len(data),
         "examples": len(examples),
         "epochs": data.epochs(),
+        "padding": data.padding(),
         "trained_on": list(names),
         "log": log,
     }

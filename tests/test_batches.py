@@ -130,6 +130,15 @@ def test_a_pair_of_sequences_counts_the_tokens_of_both() -> None:
     assert batches.Batches(features, [[0], [1, 0]], list).tokens() == 11
 
 
+def test_the_share_of_padding_is_counted_as_batches_are_padded() -> None:
+    features = [{"input_ids": [[1] * first, [2] * second]} for first, second in ((4, 2), (1, 1))]
+    # Together 4 sequences of 4 positions hold 8 tokens; the second alone holds no padding.
+    assert batches.Batches(features, [[0, 1]], list).padding() == 0.5
+    assert batches.Batches(features, [[1]], list).padding() == 0.0
+    # In two pieces: 6 tokens in 2 x 4 positions, 2 in 2 x 1.
+    assert batches.Batches(features, [[0, 1]], list, at_once=8).padding() == 0.2
+
+
 def test_sequences_are_padded_on_the_right_and_masked() -> None:
     padded = batches.pad_sequences([[0, 8, 2], [0, 2]], pad_id=1)
     assert padded["input_ids"].tolist() == [[0, 8, 2], [0, 2, 1]]

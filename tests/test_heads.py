@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lib import batches, heads, parsers, tasks
+from lib import batches, evaluation, heads, parsers, tasks
 from lib.batches import Feature
 
 ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "deep_parsing": "ud_parsing",
@@ -112,6 +112,20 @@ def test_no_arc_points_to_padding_or_to_the_word_itself(kind: str, small_encoder
             governors = row[:number].tolist()
             assert max(governors) <= number
             assert all(governor != i + 1 for i, governor in enumerate(governors))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sets_read_in_one_pass_are_read_as_each_alone(kind: str, small_encoder: Any) -> None:
+    head, tokenizer = made(kind, small_encoder()), SimpleNamespace(pad_token_id=PAD)
+    sets = [[feature(kind, words, words + seed) for words in sizes]
+            for seed, sizes in enumerate([(9, 3, 14), (2,), (), (5, 12, 4, 8)])]  # fmt: skip
+    together = evaluation.run(head, sets, tokenizer, 60)
+    assert [len(outputs) for outputs in together] == [3, 1, 0, 4]
+    for features, outputs in zip(sets, together, strict=True):
+        for one, found in zip(features, outputs, strict=True):
+            ((alone,),) = evaluation.run(head, [[one]], tokenizer, 60)
+            inside = tuple(slice(0, size) for size in np.shape(alone))
+            np.testing.assert_allclose(np.asarray(found)[inside], alone, atol=1e-5)
 
 
 def test_no_answer_is_scored_outside_the_context(small_encoder: Any) -> None:

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -83,6 +84,21 @@ def test_phase_3_alone_makes_the_phases_before_it(udpos: results.Run, micro: Pro
     }
     assert udpos.facts["updates"] == 3
     assert 0 < udpos.facts["tokens"] <= 3 * 128
+
+
+def test_every_run_says_how_it_read(udpos: results.Run, micro: Profile) -> None:
+    halves = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    phases = (
+        Cell(micro.name, "pretrain", 1),
+        Cell(micro.name, "intermediate", 1, "ud_parsing"),
+        udpos.cell,
+    )
+    for cell in phases:
+        record = json.loads(cell.run_file.read_text(encoding="utf-8"))
+        assert record["precision"] == ("bfloat16" if halves else "float32"), cell
+        assert record["attention"] == ("packed" if halves else "padded"), cell
+    assert 0 < udpos.facts["padding"] < 0.5
+    assert udpos.facts["parameters"]["target"]["batch_tokens"] == 128
 
 
 def test_seed_0_and_all_stand_for_every_seed_and_condition(

@@ -44,19 +44,20 @@ def nearest_neighbours(
 def _most_similar(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return place and cosine, to ten decimals, of each query's best; of a tie the lowest place.
 
-    Unit vectors, float64. Single precision, which is twice as fast, says which candidates can be
+    Unit vectors, float64. Single precision, which is twice as fast, says which candidates may be
     the best; where those are few, only they are compared in double precision.
     """
     rough = queries.astype(np.float32) @ candidates.astype(np.float32).T
-    # A product of unit vectors is off by (d + 2) roundings at most (Higham 2002, section 3.1).
+    # A product of d terms is off by d roundings at most, and both sides are rounded before (Higham
+    # 2002, Accuracy and Stability of Numerical Algorithms, section 3.1).
     doubt = 2 * (queries.shape[1] + 8) * 2.0**-24
     possible = rough >= rough.max(axis=1, keepdims=True) - np.float32(doubt)
     if np.count_nonzero(possible) > 4 * len(queries):
         # A matrix product may round equal columns differently; ten decimals hide that.
         similarity = np.round(queries @ candidates.T, 10)
         return similarity.argmax(axis=1), similarity.max(axis=1)
-    rows, places = np.nonzero(possible)
-    similarity = np.round(np.einsum("nd,nd->n", queries[rows], candidates[places]), 10)
+    rows, places = np.divmod(np.flatnonzero(possible), len(candidates))
+    similarity = np.einsum("nd,nd->n", queries[rows], candidates[places]).round(10)
     order = np.lexsort((places, -similarity, rows))
     first = order[np.unique(rows, return_index=True)[1]]
     return places[first], similarity[first]
@@ -307,5 +308,6 @@ def _check(queries: np.ndarray, candidates: np.ndarray) -> None:
 
 def _unit_vectors(vectors: np.ndarray) -> np.ndarray:
     vectors = vectors.astype(np.float64)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms == 0, 1, norms)
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    vectors /= np.where(lengths == 0, 1, lengths)
+    return vectors

@@ -8,6 +8,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
 LANGUAGES = REPOSITORY / "data" / "languages.csv"
 SIZES = REPOSITORY / "data" / "sizes.csv"
+LENGTHS = REPOSITORY / "data" / "lengths.csv"
 
 
 def _root(variable: str, default: Path) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +31,7 @@ LOOKS = {
     "random": (FLOOR, "_", "random encoder (floor)"),
 }
 PLACEBOS = ("ud_parsing_shuffled", "mlm_on_ewt_text", "mlm_on_stsb_text")
-STYLE = {
+STYLE: dict[Any, Any] = {
     **dict.fromkeys(["figure.facecolor", "axes.facecolor", "patch.edgecolor"], "white"),
     **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor"], ".15"),
     **dict.fromkeys(["xtick.color", "ytick.color"], ".15"),

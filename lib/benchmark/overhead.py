@@ -1,0 +1,56 @@
+"""Say what a run of the whole grid takes beside training and evaluation: imports, waiting, figures.
+
+It reads the journal that `lib.workflow` keeps of each call, and the record of every cell that the
+call made; it runs nothing itself.
+"""
+
+import json
+
+import pandas as pd
+
+from lib import paths, workflow
+from lib.benchmark.measuring import COLUMNS
+from lib.errors import InputError
+
+AVAILABLE, WORK = "kernels at once", "training and evaluation"
+
+
+def measure(quick: bool = False, profile: str = "world") -> pd.DataFrame:
+    """Return two rows per call that made cells: the seconds that there were, and those of the cells.
+
+    There are as many seconds as the call took, times the kernels that may run at once. A cell's are
+    those of its record: reading its data, training, evaluation. Raises InputError where no call has
+    made cells that still stand.
+    """
+    rows = []
+    for number, (call, seconds) in enumerate(_calls(profile), start=1):
+        there = call["seconds"] * call["kernels_at_once"]
+        for recipe, taken in ((AVAILABLE, there), (WORK, seconds)):
+            rows.append(["overhead", profile, recipe, number, taken, len(call["cells"]), "cells"])
+    if not rows:
+        raise InputError(f"{paths.results(profile)}: no run to look at: "
+                         f"run `make figures PROFILE={profile}` first")  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def summary(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return, per profile, the share of all calls' time that was neither training nor evaluation."""
+    wide = measured.pivot_table(index="case", columns="recipe", values="seconds", aggfunc="sum")
+    share = 1 - wide[WORK] / wide[AVAILABLE]
+    return wide.assign(overhead=share).reset_index().rename_axis(columns=None)
+
+
+def _calls(profile: str) -> list[tuple[dict, float]]:
+    """List the calls whose cells all stand as that call made them, with those cells' seconds."""
+    folder = paths.results(profile)
+    journal = folder / workflow.JOURNAL
+    found = []
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []:
+        call = json.loads(line)
+        files = [folder / key / "run.json" for key in call["cells"]]
+        if not all(file.is_file() for file in files):
+            continue
+        records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        if all(record["finished"] <= call["finished"] for record in records):
+            found.append((call, sum(record["seconds"] for record in records)))
+    return found

@@ -18,9 +18,16 @@ COLUMNS = ["part", "case", "recipe", "repeat", "seconds", "amount", "unit"]
 
 
 def side_by_side(
-    part: str, case: str, recipes: Mapping[str, Recipe], unit: str, repeats: int = 3
+    part: str,
+    case: str,
+    recipes: Mapping[str, Recipe],
+    unit: str,
+    repeats: int = 3,
+    warm_up: Mapping[str, Recipe] | None = None,
 ) -> pd.DataFrame:
     """Run every recipe `repeats` times, in turns, after one round that is not counted.
+
+    That round is `warm_up`, smaller pieces of work of the same recipes, where it is given.
 
     A recipe does its work and returns how much it did, in `unit`; it may return the seconds that it
     took as well, as a pair, where it has work of its own to set up. Returns a row per recipe and
@@ -32,7 +39,7 @@ def side_by_side(
         order = list(recipes)[:: 1 if repeat % 2 else -1]
         for name in order:
             started = time.perf_counter()
-            done = recipes[name]()
+            done = (recipes if repeat else warm_up or recipes)[name]()
             amount, seconds = done if isinstance(done, tuple) else (
                 done, time.perf_counter() - started
             )  # fmt: skip

@@ -1,0 +1,70 @@
+"""Make what every recipe of a case shares: the model, the tokenizer, the data, the clock."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lib import encoder, packing, paths, profile
+from lib.batches import Collate, Feature, number_of_tokens
+from lib.errors import InputError
+from lib.profile import Encoder, Profile
+
+PROFILE = "small_cpu"
+MODEL = Encoder(layers=4, hidden_size=256, attention_heads=4, feed_forward_size=1024)
+QUICK_MODEL = Encoder(layers=1, hidden_size=32, attention_heads=2, feed_forward_size=64)
+
+
+def settings() -> Profile:
+    """Return the profile of real languages whose data and tokenizer are measured with.
+
+    Raises InputError where `DATA_ROOT` names no mirror: times are of real lengths of text.
+    """
+    if paths.mirror() is None:
+        raise InputError("DATA_ROOT is not set: this part of the benchmark reads real text; "
+                         "expected a mirror of the hub (data/README.md)")  # fmt: skip
+    return profile.load(PROFILE)
+
+
+def tokenizer_of(of: Profile) -> Any:
+    """Load the profile's tokenizer."""
+    return encoder.load_tokenizer(profile.encoder_path(of))
+
+
+def model(vocabulary_size: int, quick: bool) -> Any:
+    """Return a masked language model with random weights, always the same, on the device.
+
+    Its encoder (`base_model`) reads as that of a profile does by default.
+    """
+    from lib import training
+
+    training.set_seed(1)
+    made: Any = encoder.new(QUICK_MODEL if quick else MODEL, vocabulary_size).to(encoder.device())
+    packing.choose(made.base_model, "auto")
+    return made
+
+
+class Counted:
+    """Put features together, and count the examples and the real tokens that were read."""
+
+    def __init__(self, collate: Collate) -> None:
+        self.collate, self.examples, self.tokens = collate, 0, 0
+
+    def __call__(self, features: list[Feature]) -> dict[str, Any]:
+        self.examples += len(features)
+        self.tokens += sum(map(number_of_tokens, features))
+        return self.collate(features)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return the seconds that a piece of work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def say_lengths(case: str, lengths: Sequence[int]) -> None:
+    """Say how long the sequences of a case are, in subword tokens."""
+    ordered = sorted(lengths)
+    mean, median = sum(ordered) / len(ordered), ordered[len(ordered) // 2]
+    print(f"{case}: {len(ordered):,} sequences of {mean:.0f} tokens in the mean, {median} in the "
+          f"median, {ordered[-1]} at most", flush=True)  # fmt: skip

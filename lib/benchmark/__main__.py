@@ -1,7 +1,8 @@
 """Run the benchmark's parts and keep what they find: `python -m lib.benchmark [part ...]`.
 
 A part is a module of this package whose `measure(quick)` returns rows as `measuring.side_by_side`
-does; `quick` is the smallest setting, for tests. Its CSV stands in `figures/benchmark`.
+does; `quick` is the smallest setting, for tests. Its CSV stands in `figures/benchmark`, in `gpu/`
+there where a GPU was measured. What is printed is its `summary`, or else how its recipes compare.
 """
 
 import argparse
@@ -12,33 +13,58 @@ from lib import paths
 from lib.benchmark import measuring
 from lib.errors import InputError
 
-PARTS = ("pretraining", "fine_tuning", "evaluation", "search", "scaling", "overhead")
+PARTS = (
+    "pretraining", "fine_tuning", "evaluation", "search", "scaling", "overhead",
+    "side_by_side_cells",
+)  # fmt: skip
+GPU_PARTS = ("accelerator", "side_by_side_cells", "search")
 
 
 def main() -> int:
-    """Read the command line, measure, write; an InputError is one line on standard error."""
+    """Read the command line, measure, write; an InputError is one line on standard error.
+
+    Of several parts, one that cannot be measured here is left out with its line.
+    """
+    every = ", ".join(dict.fromkeys([*PARTS, *GPU_PARTS]))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", nargs="*", help=f"of {every} (default: all that a CPU measures)")
+    parser.add_argument("--gpu", action="store_true", help="the parts that a GPU measures")
     parser.add_argument("--quick", action="store_true", help="the smallest setting, for a test")
     parser.add_argument("--threads", type=int, default=1, help="of each recipe (default: 1)")
     arguments = parser.parse_args()
-    folder = paths.figures("benchmark")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        from lib import training
-
-        training.use_threads(arguments.threads)
-        for part in arguments.parts or PARTS:
-            if part not in PARTS:
-                raise InputError(f"part: unknown {part!r}: expected one of {', '.join(PARTS)}")
-            measured = importlib.import_module(f"lib.benchmark.{part}").measure(arguments.quick)
-            table = measured.assign(hardware=measuring.hardware())
-            table.to_csv(folder / f"{part}.csv", index=False, float_format="%.6g")
-            print(measuring.ratios(measured).round(2).to_string(index=False), flush=True)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+    parts = arguments.parts or (GPU_PARTS if arguments.gpu else PARTS)
+    unknown = [part for part in parts if part not in (*PARTS, *GPU_PARTS)]
+    if unknown:
+        print(f"error: part: unknown {unknown[0]!r}: expected one of {every}", file=sys.stderr)
         return 2
+    from lib import training
+
+    training.use_threads(arguments.threads)
+    for part in parts:
+        try:
+            _measure(part, arguments.quick)
+        except InputError as error:
+            if len(parts) == 1:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            print(f"{part} is left out: {error}", flush=True)
     return 0
+
+
+def _measure(part: str, quick: bool) -> None:
+    """Measure a part; write its rows, unless it has none to keep, and print what they come to."""
+    import torch
+
+    module = importlib.import_module(f"lib.benchmark.{part}")
+    measured = module.measure(quick)
+    if measured.empty:
+        return
+    folder = paths.figures("benchmark") / ("gpu" if torch.cuda.is_available() else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    table = measured.assign(hardware=measuring.hardware())
+    table.to_csv(folder / f"{part}.csv", index=False, float_format="%.6g")
+    summary = getattr(module, "summary", measuring.ratios)
+    print(summary(measured).round(2).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ steps, for several sets in one pass; `embed` makes what retrieval reads.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from lib import answers, features, scoring
 from lib import encoder as encoders
@@ -171,28 +172,20 @@ def _answers(
     best = [(-np.inf, "")] * len(examples)
     none = [np.inf] * len(examples)
     for feature, output in zip(made, outputs, strict=True):
-        offsets = feature["offsets"]
-        inside = np.array([left >= 0 for left, _ in offsets])
-        starts, ends = output[: len(offsets), 0], output[: len(offsets), 1]
-        totals = np.where(
-            inside[:, None] & inside[None, :], starts[:, None] + ends[None, :], -np.inf
-        )
-        totals = np.where(_allowed(len(offsets)), totals, -np.inf)
-        first, last = np.unravel_index(int(np.argmax(totals)), totals.shape)
+        begins, ends = feature["begins"], feature["ends"]
+        inside = np.array(begins) >= 0
+        of_start, of_end = np.where(inside, output[: len(begins)].T, -np.inf)
+        # Row i, column j: from token i to j tokens on.
+        padded = np.append(of_end, np.full(LONGEST_ANSWER - 1, -np.inf))
+        totals = of_start[:, None] + sliding_window_view(padded, LONGEST_ANSWER)
+        first, further = divmod(int(np.argmax(totals)), LONGEST_ANSWER)
         example = feature["example"]
-        none[example] = min(none[example], float(starts[0] + ends[0]))
-        if totals[first, last] > best[example][0]:
-            text = examples[example]["context"][offsets[first][0] : offsets[last][1]]
-            best[example] = (float(totals[first, last]), text.strip())
+        none[example] = min(none[example], float(output[0].sum()))
+        if totals[first, further] > best[example][0]:
+            text = examples[example]["context"][begins[first] : ends[first + further]]
+            best[example] = (float(totals[first, further]), text.strip())
     margins = [empty - total for (total, _), empty in zip(best, none, strict=True)]
     return [text for _, text in best], margins
-
-
-@lru_cache(maxsize=512)
-def _allowed(length: int) -> np.ndarray:
-    """Mark spans that run forward and are not too long: [length, length]."""
-    distance = np.arange(length)[None, :] - np.arange(length)[:, None]
-    return (distance >= 0) & (distance < LONGEST_ANSWER)
 
 
 def embed(

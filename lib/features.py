@@ -228,7 +228,8 @@ def _choices(task: Task, examples: Sequence[Example], tokenizer: Any, length: in
 def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int) -> list[Feature]:
     """Cut each context into overlapping windows; label the answer's first and last token.
 
-    A window without the whole answer is labelled with position 0, the start token. An answer that
+    A feature says where in the context each token begins and ends, -1 outside of it. A window
+    without the whole answer is labelled with position 0, the start token. An answer that
     no window holds whole, for its length, can be neither learned nor found: a line counts them.
     """
     room = length - length // 2 - tokenizer.num_special_tokens_to_add(pair=True)
@@ -261,18 +262,22 @@ def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
     features = []
     for window, number in enumerate(encoded["overflow_to_sample_mapping"]):
         example = examples[number]
-        inside = [which == 1 for which in encoded.sequence_ids(window)]
-        offsets = [
-            tuple(offset) if within else (-1, -1)
-            for offset, within in zip(encoded["offset_mapping"][window], inside, strict=True)
-        ]
-        first, last = _answer_tokens(task, example, offsets)
+        context = [which == 1 for which in encoded.sequence_ids(window)]
+        offsets = encoded["offset_mapping"][window]
+        begins, ends = (
+            [
+                offset[side] if inside else -1
+                for offset, inside in zip(offsets, context, strict=True)
+            ]
+            for side in (0, 1)
+        )
         features.append(
             {
                 "example": number,
                 "input_ids": [encoded["input_ids"][window]],
-                "offsets": offsets,
-                "labels": [first, last],
+                "begins": begins,
+                "ends": ends,
+                "labels": _answer_tokens(task, example, begins, ends),
             }
         )
     held = {feature["example"] for feature in features if feature["labels"] != [0, 0]}
@@ -285,10 +290,10 @@ def _spans(task: Task, examples: Sequence[Example], tokenizer: Any, length: int)
 
 
 def _answer_tokens(
-    task: Task, example: Example, offsets: Sequence[tuple[int, int]]
-) -> tuple[int, int]:
+    task: Task, example: Example, begins: Sequence[int], ends: Sequence[int]
+) -> list[int]:
     if not example["answers"]:
-        return 0, 0
+        return [0, 0]
     begin = example["starts"][0]
     end = begin + len(example["answers"][0])
     if example["context"][begin:end] != example["answers"][0]:
@@ -296,6 +301,7 @@ def _answer_tokens(
             f"{task.name}: question {example.get('identifier', example['id'])}: the context holds "
             f"{example['context'][begin:end]!r} at {begin}, not {example['answers'][0]!r}"
         )
-    touched = [i for i, (left, right) in enumerate(offsets) if left < end and right > begin]
-    covered = touched and offsets[touched[0]][0] <= begin and offsets[touched[-1]][1] >= end
-    return (touched[0], touched[-1]) if covered else (0, 0)
+    tokens = zip(begins, ends, strict=True)
+    touched = [i for i, (left, right) in enumerate(tokens) if left < end and right > begin]
+    covered = touched and begins[touched[0]] <= begin and ends[touched[-1]] >= end
+    return [touched[0], touched[-1]] if covered else [0, 0]

@@ -184,7 +184,7 @@ class SpanFinder(Head):
     @staticmethod
     def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
         """Add `labels` [n, 2] and `context` [n, length], true where an answer may stand."""
-        inside = [[int(left >= 0) for left, _ in feature["offsets"]] for feature in features]
+        inside = [[begin >= 0 for begin in feature["begins"]] for feature in features]
         return Head.collate(features, pad_id) | {
             "context": pad(inside, 0, torch.bool),
             "labels": torch.tensor([feature["labels"] for feature in features]),

@@ -326,8 +326,9 @@ def test_windows_cover_the_context_and_hold_the_answer(letters: Any, answer: str
     found = []
     for feature in made:
         assert len(feature["input_ids"][0]) <= 48
-        inside = [offset for offset in feature["offsets"] if offset != (-1, -1)]
-        for (left, right), token in zip(feature["offsets"], feature["input_ids"][0], strict=True):
+        offsets = list(zip(feature["begins"], feature["ends"], strict=True))
+        inside = [offset for offset in offsets if offset != (-1, -1)]
+        for (left, right), token in zip(offsets, feature["input_ids"][0], strict=True):
             if left >= 0:
                 assert letter_ids(LONG[left:right]) == [token]
         seen |= {place for left, right in inside for place in range(left, right)}
@@ -335,7 +336,7 @@ def test_windows_cover_the_context_and_hold_the_answer(letters: Any, answer: str
         begin, end = LONG.index(answer), LONG.index(answer) + len(answer)
         whole = inside[0][0] <= begin and inside[-1][1] >= end
         if whole:
-            text = LONG[feature["offsets"][first][0] : feature["offsets"][last][1]]
+            text = LONG[feature["begins"][first] : feature["ends"][last]]
             found.append(text)
         else:
             assert (first, last) == (0, 0)
@@ -385,8 +386,9 @@ def test_mlqa_forgives_an_article_of_the_examples_language(letters: Any) -> None
 
 def test_the_second_of_two_equal_words_is_found_by_its_offset(letters: Any) -> None:
     (feature,) = features.make(XQUAD, [question("aa bb aa", "aa", 6)], letters, 48)
-    assert feature["offsets"][feature["labels"][0]] == (6, 7)
-    assert feature["offsets"][feature["labels"][1]] == (7, 8)
+    first, last = feature["labels"]
+    assert (feature["begins"][first], feature["ends"][first]) == (6, 7)
+    assert (feature["begins"][last], feature["ends"][last]) == (7, 8)
 
 
 def test_an_answer_that_is_not_where_it_should_be_is_an_error(letters: Any) -> None:
@@ -463,7 +465,7 @@ def test_every_real_answer_is_in_a_window(mirror: Path, request: Any, code: str)
     for feature in features.make(XQUAD, examples, tokenizer, 256):
         first, last = feature["labels"]
         if first:
-            left, right = feature["offsets"][first][0], feature["offsets"][last][1]
+            left, right = feature["begins"][first], feature["ends"][last]
             context = examples[feature["example"]]["context"]
             found.setdefault(feature["example"], []).append(context[left:right])
     # An answer over a quarter of a window long may fall between two of them.

@@ -37,12 +37,8 @@ def feature(kind: str, words: int, seed: int) -> Feature:
         found["labels"] = rng.integers(0, 17, words).tolist()
         found["heads"] = [0, *range(1, words)]
     elif kind == "span":
-        found["offsets"] = [
-            (-1, -1),
-            (-1, -1),
-            *((i, i + 1) for i in range(len(ids) - 3)),
-            (-1, -1),
-        ]
+        found["begins"] = [-1, -1, *range(len(ids) - 3), -1]
+        found["ends"] = [-1, -1, *range(1, len(ids) - 2), -1]
         found["labels"] = sorted(rng.integers(2, len(ids) - 1, 2).tolist())
     else:
         classes = kind.endswith("classification")
@@ -133,7 +129,7 @@ def test_no_answer_is_scored_outside_the_context(small_encoder: Any) -> None:
     features = [feature("span", 3, 1), feature("span", 9, 2)]
     logits = output(head, head.collate(features, PAD))["predictions"]
     for row, one in zip(logits, features, strict=True):
-        inside = [i for i, (left, _) in enumerate(one["offsets"]) if left >= 0]
+        inside = [i for i, begin in enumerate(one["begins"]) if begin >= 0]
         outside = [i for i in range(1, len(row)) if i not in inside]
         assert row[outside].max() < row[inside].min() - 1000
 

@@ -47,9 +47,9 @@ def features_of(task: str, of_lengths: Sequence[int], vocabulary: int) -> list[F
             feature |= {"first": 0, "starts": starts, "labels": labels}
         elif task == "xquad":
             question = min(12, inside // 2)
-            offsets = [(i, i + 1) if i > question else (-1, -1) for i in range(inside + 1)]
+            begins = [i if i > question else -1 for i in range(inside + 1)]
             begin = int(rng.integers(question + 1, inside + 1))
-            feature |= {"offsets": [*offsets, (-1, -1)], "labels": [begin, begin]}
+            feature |= {"begins": [*begins, -1], "labels": [begin, begin]}
         else:
             feature |= {"labels": int(rng.integers(3))}
         made.append(feature)

@@ -16,7 +16,7 @@ AVAILABLE, WORK = "kernels at once", "training and evaluation"
 
 
 def measure(quick: bool = False, profile: str = "world") -> pd.DataFrame:
-    """Return two rows per call that made cells: the seconds that there were, and those of the cells.
+    """Return two rows per call that made cells: the seconds there were, and those of its cells.
 
     There are as many seconds as the call took, times the kernels that may run at once. A cell's are
     those of its record: reading its data, training, evaluation. Raises InputError where no call has
@@ -34,7 +34,7 @@ def measure(quick: bool = False, profile: str = "world") -> pd.DataFrame:
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return, per profile, the share of all calls' time that was neither training nor evaluation."""
+    """Return the share of all calls' time that was neither training nor evaluation."""
     wide = measured.pivot_table(index="case", columns="recipe", values="seconds", aggfunc="sum")
     share = 1 - wide[WORK] / wide[AVAILABLE]
     return wide.assign(overhead=share).reset_index().rename_axis(columns=None)

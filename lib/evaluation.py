@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lib import answers, features, scoring
+from lib import answers, feature_cache, features, scoring
 from lib import encoder as encoders
 from lib.batches import Batches, Feature, for_evaluation
 from lib.corpora import Example
@@ -127,7 +127,7 @@ def prepare(
     """
     if task.kind == "span" and task.answer_rules != "squad_v2":
         _check_answered(task, examples)
-    return features.make(task, examples, tokenizer, length, pair)
+    return feature_cache.make(task, examples, tokenizer, length, pair)
 
 
 def predict(head: torch.nn.Module, batches: Batches) -> Any:
@@ -176,7 +176,7 @@ def _answers(
         inside = np.array(begins) >= 0
         of_start, of_end = np.where(inside, output[: len(begins)].T, -np.inf)
         # Row i, column j: from token i to j tokens on.
-        padded = np.append(of_end, np.full(LONGEST_ANSWER - 1, -np.inf))
+        padded = np.pad(of_end, (0, LONGEST_ANSWER - 1), constant_values=-np.inf)
         totals = of_start[:, None] + sliding_window_view(padded, LONGEST_ANSWER)
         first, further = divmod(int(np.argmax(totals)), LONGEST_ANSWER)
         example = feature["example"]

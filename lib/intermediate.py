@@ -150,7 +150,7 @@ class _Part:
     @classmethod
     def of(cls, job: _Job, name: str, model: Any) -> Self:
         """Load a task's data and put a fresh head on the encoder."""
-        from lib import batches, encoder, evaluation, features, heads
+        from lib import batches, encoder, evaluation, feature_cache, features, heads
 
         budget, row, how = job.budget, tasks.get(name), job.how
         assert row.validation is not None
@@ -158,7 +158,7 @@ class _Part:
         task = features.with_labels(row, examples)
         validation = corpora.load(job.settings, row.validation, limit=budget.evaluation_examples)
         length = budget.max_sequence_length
-        made = features.make(task, examples, job.tokenizer, length, how.pair)
+        made = feature_cache.make(task, examples, job.tokenizer, length, how.pair)
         head = heads.make(task, model, how.pair, how.pooling, how.parser).to(encoder.device())
         measure = partial(
             evaluation.evaluate, head, task, validation, job.tokenizer,

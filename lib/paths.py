@@ -21,6 +21,11 @@ def results(profile: str) -> Path:
     return _root("RESULTS_ROOT", REPOSITORY / "results") / profile
 
 
+def features() -> Path:
+    """Return the folder where features are kept between runs, of all profiles."""
+    return _root("RESULTS_ROOT", REPOSITORY / "results") / ".features"
+
+
 def figures(profile: str) -> Path:
     """Return the figures folder of a profile (`FIGURES_ROOT`, else `figures/`)."""
     return _root("FIGURES_ROOT", REPOSITORY / "figures") / profile

@@ -184,13 +184,13 @@ def evaluation_sets(
 
 def _fine_tune(job: _Job) -> dict[str, Any]:
     """Train a fresh head and the encoder on the source language; score every language."""
-    from lib import batches, encoder, evaluation, features, heads, training
+    from lib import batches, encoder, evaluation, feature_cache, heads, training
 
     settings, task, budget, tokenizer = job.settings, job.task, job.budget, job.tokenizer
     names = budget.train or task.train
     examples = corpora.load_training(settings, task, names, budget.train_examples)
     length = budget.max_sequence_length
-    made = features.make(task, examples, tokenizer, length, budget.pair)
+    made = feature_cache.make(task, examples, tokenizer, length, budget.pair)
     sets = [*_evaluated(job), *_development(job)]
     prepared = [
         evaluation.prepare(task, found, tokenizer, length, budget.pair) for _, _, found in sets

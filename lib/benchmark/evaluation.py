@@ -12,14 +12,15 @@ from typing import Any, Literal
 import pandas as pd
 
 from lib import encoder, evaluation, heads, tasks, transfer
-from lib.batches import Collate, Feature, for_evaluation, number_of_tokens
+from lib.batches import Collate, Feature, number_of_tokens
 from lib.benchmark import material, measuring, stock
 from lib.benchmark.material import Counted
 from lib.heads import Head
 from lib.profile import Profile, Target
 
 PART = "evaluation"
-DEFAULT_BATCH, FAIR_BATCH = 8, 32  # `per_device_eval_batch_size`; what a GPU user would set
+# The default of `per_device_eval_batch_size`, and what goes with padding to the longest.
+DEFAULT_BATCH, LARGER_BATCH = 8, 32
 
 
 @dataclass(frozen=True)
@@ -66,39 +67,46 @@ def features_of(
     return [evaluation.prepare(task, some, tokenizer, case.length) for some in found.values()]
 
 
+def ours(head: Head, sets: Sequence[list[Feature]], tokenizer: Any) -> list[list[Any]]:
+    """Predict all sets as phase 3 does."""
+    return evaluation.run(head, sets, tokenizer, 4 * Target().batch_tokens)
+
+
+def loop(
+    head: Head,
+    sets: Sequence[list[Feature]],
+    tokenizer: Any,
+    batch: int,
+    length: int = 0,
+    half: bool = False,
+) -> list[Any]:
+    """Predict one set after the other as users do, padded to a length (0: the batch's longest)."""
+    pad_id = tokenizer.pad_token_id
+    collate: Collate = partial(head.collate, pad_id=pad_id)
+    if length:
+        collate = partial(stock.to_length, collate=collate, length=length, pad_id=pad_id)
+    return stock.predict(stock.as_users_read(head), sets, collate, batch, half)
+
+
 def _recipes(
     case: Case, sets: Sequence[list[Feature]], tokenizer: Any, quick: bool
 ) -> dict[str, measuring.Recipe]:
     """Return the recipes of a case."""
-    task, pad_id = tasks.get(case.target), tokenizer.pad_token_id
-    budget = 4 * Target().batch_tokens  # as in lib.transfer
 
-    def recipe(predict: Callable[[Head, Counted], None]) -> measuring.Recipe:
+    def recipe(predict: Callable[..., Any], **options: int) -> measuring.Recipe:
         def run() -> tuple[float, float]:
-            head = heads.make(task, material.model(len(tokenizer), quick).base_model)
-            head = head.to(encoder.device())
-            counted = Counted(partial(head.collate, pad_id=pad_id))
-            seconds = material.timed(lambda: predict(head, counted))
+            whole = material.model(len(tokenizer), quick)
+            head = heads.make(tasks.get(case.target), whole.base_model).to(encoder.device())
+            counted = Counted(head.collate)
+            head.collate = counted  # type: ignore[method-assign]
+            seconds = material.timed(lambda: predict(head, sets, tokenizer, **options))
             return counted.tokens, seconds
 
         return run
 
-    def ours(head: Head, counted: Counted) -> None:
-        for made in sets:
-            for _ in evaluation.predict(head, for_evaluation(made, budget, counted)):
-                pass
-
-    def loop(head: Head, counted: Counted, batch: int, padded: bool) -> None:
-        collate: Collate = counted
-        if padded:
-            collate = partial(stock.to_length, collate=counted, length=case.length, pad_id=pad_id)
-        collate = partial(stock.collate_flat, collate=collate)
-        stock.predict(
-            stock.as_users_read(head), [stock.flat(made) for made in sets], collate, batch
-        )
-
     return {
         measuring.OURS: recipe(ours),
-        "loop, padded, 8": recipe(partial(loop, batch=DEFAULT_BATCH, padded=True)),
-        "loop, longest, 32": recipe(partial(loop, batch=FAIR_BATCH, padded=False)),
+        "loop, padded": recipe(loop, batch=DEFAULT_BATCH, length=case.length),
+        "best flags, float32": recipe(loop, batch=LARGER_BATCH),
+        "best flags, bfloat16": recipe(loop, batch=LARGER_BATCH, half=True),
     }

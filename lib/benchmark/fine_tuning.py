@@ -1,7 +1,8 @@
 """Time fine-tuning on real lengths: ours against the examples' recipe and its best flags.
 
-Every recipe reads the same examples once, through the same head, in as many updates. Ours is what
-phases 2 and 3 run: `batches.plan_training`, `Batches`, `training.train`.
+Every recipe plans an epoch over the same thousands of examples, and is timed on as many of its
+batches: a small set would not be grouped by length as a whole one is. Ours is what phases 2 and 3
+run: `batches.plan_training`, `Batches`, `training.train`.
 """
 
 import tempfile
@@ -20,7 +21,9 @@ from lib.benchmark.material import Counted
 from lib.heads import Head
 from lib.profile import Budget, Profile
 
-UPDATES = 32  # what `batches.plan_updates` takes at once: each example is read once
+PART = "fine_tuning"
+EXAMPLES = 4000  # that are planned; enough for transformers to group by length in full
+Plan = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -57,49 +60,48 @@ def measure(quick: bool) -> pd.DataFrame:
     tables = []
     for each in CASES:
         case = replace(each, batch=2) if quick else each
-        made = features_of(settings, case, tokenizer)
+        made = features_of(settings, case, tokenizer, 64 if quick else EXAMPLES)
         material.say_lengths(case.name, [batches.number_of_tokens(feature) for feature in made])
         recipes, warm_up = (
-            _recipes(case, some, tokenizer, quick) for some in (made, made[: 2 * case.batch])
+            _recipes(case, made, tokenizer, quick, updates) for updates in (4 if quick else 32, 2)
         )
         repeats = 1 if quick else 3
-        tables.append(
-            measuring.side_by_side("fine_tuning", case.name, recipes, "tokens", repeats, warm_up)
-        )
+        tables.append(measuring.side_by_side(PART, case.name, recipes, "tokens", repeats, warm_up))
     return pd.concat(tables, ignore_index=True)
 
 
-def features_of(settings: Profile, case: Case, tokenizer: Any) -> list[Feature]:
-    """Return the features of a case's updates."""
-    task, number = tasks.get(case.task), UPDATES * case.batch
+def features_of(settings: Profile, case: Case, tokenizer: Any, number: int) -> list[Feature]:
+    """Return the features of so many examples, where there are so many."""
+    task = tasks.get(case.task)
     if case.evaluated:
         source = corpora.evaluation_source(task, "validation")
         examples = corpora.load(settings, source, "en", number)
     else:
         examples = corpora.load_training(settings, task, task.train, number)
-    return features.make(task, examples, tokenizer, case.length)[:number]
+    return features.make(task, examples, tokenizer, case.length)
 
 
 def _recipes(
-    case: Case, made: Sequence[Feature], tokenizer: Any, quick: bool
+    case: Case, made: Sequence[Feature], tokenizer: Any, quick: bool, updates: int
 ) -> dict[str, measuring.Recipe]:
-    """Return the recipes of a case."""
-    batch, pad_id = case.batch, tokenizer.pad_token_id
+    """Return the recipes of a case, each of so many updates."""
+    pad_id = tokenizer.pad_token_id
+    lengths = [batches.number_of_tokens(feature) for feature in made]
+    budget = Budget(updates=updates, batch_examples=case.batch)
 
-    def recipe(run: Callable[[Head, Counted], None]) -> measuring.Recipe:
+    def recipe(run: Callable[[Head, Plan], None], plan: Plan) -> measuring.Recipe:
         def timed() -> tuple[float, float]:
             whole = material.model(len(tokenizer), quick)
             head = heads.make(tasks.get(case.task), whole.base_model).to(encoder.device())
-            counted = Counted(partial(head.collate, pad_id=pad_id))
-            seconds = material.timed(lambda: run(head, counted))
+            counted = Counted(head.collate)
+            head.collate = counted  # type: ignore[method-assign]
+            seconds = material.timed(lambda: run(head, plan))
             return counted.tokens, seconds
 
         return timed
 
-    def ours(head: Head, counted: Counted) -> None:
-        budget = Budget(epochs=1.0, batch_examples=batch)
-        lengths = [batches.number_of_tokens(feature) for feature in made]
-        data = batches.Batches(made, batches.plan_training(lengths, budget, 1), counted)
+    def ours(head: Head, plan: Plan) -> None:
+        data = batches.Batches(made, plan, partial(head.collate, pad_id=pad_id))
         with tempfile.TemporaryDirectory() as folder:
             training.train(
                 head,
@@ -112,20 +114,19 @@ def _recipes(
                 what=case.name,
             )
 
-    def examples_recipe(head: Head, counted: Counted) -> None:
-        padded = partial(stock.to_length, collate=counted, length=case.length, pad_id=pad_id)
-        collate = partial(stock.collate_flat, collate=padded)
-        stock.train(stock.as_users_read(head), stock.flat(made), collate, batch)
+    def examples(head: Head, plan: Plan, padded: bool, half: bool = False) -> None:
+        collate: batches.Collate = partial(head.collate, pad_id=pad_id)
+        if padded:
+            collate = partial(stock.to_length, collate=collate, length=case.length, pad_id=pad_id)
+        chosen = [made[i] for batch in plan for i in batch]
+        model = stock.as_users_read(head)
+        stock.train(model, chosen, collate, case.batch, half=half, in_order=True)
 
-    def best_flags(head: Head, counted: Counted, half: bool) -> None:
-        collate = partial(stock.collate_flat, collate=counted)
-        stock.train(
-            stock.as_users_read(head), stock.flat(made), collate, batch, half=half, grouped=True
-        )
-
+    random = stock.plan(lengths, case.batch, updates, grouped=False)
+    grouped = stock.plan(lengths, case.batch, updates, grouped=True)
     return {
-        measuring.OURS: recipe(ours),
-        "examples, padded": recipe(examples_recipe),
-        "best flags, float32": recipe(partial(best_flags, half=False)),
-        "best flags, bfloat16": recipe(partial(best_flags, half=True)),
+        measuring.OURS: recipe(ours, batches.plan_training(lengths, budget, 1)),
+        "examples, padded": recipe(partial(examples, padded=True), random),
+        "best flags, float32": recipe(partial(examples, padded=False), grouped),
+        "best flags, bfloat16": recipe(partial(examples, padded=False, half=True), grouped),
     }

@@ -1,20 +1,22 @@
-"""Train and predict as the examples of transformers do: the stock `Trainer`, random batches.
+"""Train and predict as the examples of transformers do: with the stock `Trainer`.
 
-The settings are those of the examples' own README: run_glue, run_ner and XTREME's run_tag pad to
-128 tokens, run_qa to 384; the best flags are padding to the longest of a batch, batches of similar
-lengths (`train_sampling_strategy`) and bfloat16.
+The settings are those of the examples' own README: run_glue and XTREME's run_tag pad to 128 tokens,
+run_qa to 384. The best flags are padding to the longest of a batch, batches of similar lengths
+(`train_sampling_strategy="group_by_length"`) and bfloat16.
 """
 
 import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from lib.batches import Collate, Feature
 from lib.heads import Head
-from lib.training import _printer
 
 
 def as_users_read(head: Head) -> Head:
@@ -28,14 +30,20 @@ def as_users_read(head: Head) -> Head:
     return head
 
 
-def flat(features: Sequence[Feature]) -> list[Feature]:
-    """Return features as examples have them, a single sequence as a plain list of ids."""
-    return [feature | {"input_ids": feature["input_ids"][0]} for feature in features]
+def plan(lengths: Sequence[int], batch: int, updates: int, grouped: bool) -> list[list[int]]:
+    """Return so many batches of an epoch, evenly from it: in random order, or grouped by length.
 
-
-def collate_flat(features: list[Feature], collate: Collate) -> dict[str, Any]:
-    """Put plain features together as a head does."""
-    return collate([feature | {"input_ids": [feature["input_ids"]]} for feature in features])
+    Grouped, an epoch runs from long to short, so that its first batches would stand for no epoch.
+    """
+    generator = torch.Generator().manual_seed(1)
+    order = (
+        get_length_grouped_indices(list(lengths), batch, generator=generator)
+        if grouped
+        else torch.randperm(len(lengths), generator=generator).tolist()
+    )
+    whole = len(lengths) // batch
+    chosen = ((np.arange(updates) + 0.5) / updates * whole).astype(int)
+    return [order[i * batch : (i + 1) * batch] for i in chosen]
 
 
 def to_length(
@@ -54,6 +62,16 @@ def to_length(
     }
 
 
+def flat(features: Sequence[Feature]) -> list[Feature]:
+    """Return features as users have them, a single sequence as a plain list: `Trainer` counts it."""
+    return [feature | {"input_ids": feature["input_ids"][0]} for feature in features]
+
+
+def collate_flat(features: list[Feature], collate: Collate) -> dict[str, Any]:
+    """Put such features together as a head does."""
+    return collate([feature | {"input_ids": [feature["input_ids"]]} for feature in features])
+
+
 def train(
     model: torch.nn.Module,
     examples: Sequence[Any],
@@ -62,26 +80,36 @@ def train(
     *,
     half: bool = False,
     grouped: bool = False,
+    in_order: bool = False,
 ) -> None:
-    """Train one epoch with the stock `Trainer`; `half` is bfloat16, `grouped` by length."""
+    """Train one epoch with the stock `Trainer`, in random order unless otherwise said.
+
+    `half` is bfloat16 where autocast has it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         arguments = _arguments(
             folder,
             num_train_epochs=1,
             per_device_train_batch_size=batch,
             bf16=half,
-            train_sampling_strategy="group_by_length" if grouped else "random",
+            train_sampling_strategy="sequential"
+            if in_order
+            else "group_by_length"
+            if grouped
+            else "random",
         )
-        trainer = _trainer(model, arguments, collate, train_dataset=examples)
-        trainer.train()
+        _trainer(model, arguments, collate, train_dataset=examples).train()
 
 
 def predict(
-    head: torch.nn.Module, sets: Sequence[Sequence[Any]], collate: Collate, batch: int
+    head: torch.nn.Module, sets: Sequence[Sequence[Any]], collate: Collate, batch: int, half: bool
 ) -> list[Any]:
-    """Predict one set after the other with the stock `Trainer`, in the order that they stand in."""
+    """Predict one set after the other with the stock `Trainer`, in the order that they stand in.
+
+    Returns an array per set: a prediction per example.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        arguments = _arguments(folder, per_device_eval_batch_size=batch)
+        arguments = _arguments(folder, per_device_eval_batch_size=batch, bf16=half)
         trainer = _trainer(head, arguments, collate)
         return [trainer.predict(examples).predictions for examples in sets]  # type: ignore[arg-type]
 
@@ -91,6 +119,7 @@ def _arguments(folder: str, **options: Any) -> TrainingArguments:
         output_dir=folder,
         report_to=[],
         disable_tqdm=True,
+        log_level="error",
         remove_unused_columns=False,
         save_strategy="no",
         use_cpu=not torch.cuda.is_available(),
@@ -100,5 +129,5 @@ def _arguments(folder: str, **options: Any) -> TrainingArguments:
 
 def _trainer(model: Any, arguments: TrainingArguments, collate: Collate, **data: Any) -> Trainer:
     trainer = Trainer(model=model, args=arguments, data_collator=collate, **data)
-    trainer.remove_callback(_printer())
+    trainer.remove_callback(PrinterCallback)
     return trainer

@@ -180,15 +180,16 @@ def language_means(differences: pd.DataFrame, targets: list[str]) -> pd.DataFram
     rows = []
     chosen = differences[differences["target"].isin(targets)]
     for replicate, block in chosen.groupby("replicate", sort=False):
-        languages = pd.get_dummies(block["language"], dtype=float)
-        effects = pd.get_dummies(block["target"], dtype=float)
-        design = np.hstack([languages, effects])
-        fitted = np.linalg.lstsq(design, block["difference"].to_numpy(), rcond=None)[0]
-        means = fitted[: languages.shape[1]] + fitted[languages.shape[1] :].mean()
+        wide = block.pivot(index="language", columns="target", values="difference")
+        present, sums = wide.notna().to_numpy(dtype=float), wide.fillna(0.0).to_numpy()
+        # Least squares with the languages' effects eliminated: as many unknowns as targets.
+        shares = present / present.sum(axis=1, keepdims=True)
+        normal = np.diag(present.sum(axis=0)) - present.T @ shares
+        right = sums.sum(axis=0) - shares.T @ sums.sum(axis=1)
+        effects = np.linalg.pinv(normal, rcond=1e-10, hermitian=True) @ right
+        means = (sums.sum(axis=1) - present @ effects) / present.sum(axis=1) + effects.mean()
         rows.append(
-            pd.DataFrame(
-                {"language": languages.columns, "replicate": replicate, "difference": means}
-            )
+            pd.DataFrame({"language": wide.index, "replicate": replicate, "difference": means})
         )
     return pd.concat(rows, ignore_index=True) if rows else chosen.drop(columns="target")
 

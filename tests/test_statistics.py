@@ -126,6 +126,18 @@ def test_language_means_agree_with_statsmodels_on_noisy_incomplete_data():
     assert found.to_numpy() == pytest.approx(expected[found.index].to_numpy())
 
 
+def test_language_means_of_many_languages_agree_with_one_least_squares_fit():
+    rng = np.random.default_rng(4)
+    codes = [f"q{i:02}" for i in range(60)]
+    cells = [(t, code, "1") for t in "vwxyz" for code in codes if t == "v" or rng.random() < 0.5]
+    values = difference_of({cell: rng.normal() for cell in cells})
+    design = pd.concat([pd.get_dummies(values[key]) for key in ("language", "target")], axis=1)
+    fitted = np.linalg.lstsq(design.to_numpy(float), values["difference"], rcond=None)[0]
+    found = statistics.language_means(values, list("vwxyz"))
+    assert found["language"].tolist() == codes
+    assert found["difference"].to_numpy() == pytest.approx(fitted[:60] + fitted[60:].mean())
+
+
 def test_sign_flips_agree_with_scipy_when_every_language_is_its_own_family():
     values = np.random.default_rng(0).normal(0.4, 1, 8)
     expected = stats.permutation_test((values,), np.mean, permutation_type="samples")

@@ -30,13 +30,15 @@ class _ReadyBatches(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        if "parts" not in inputs:
+            self.share = 1.0
+            return super().training_step(model, inputs, num_items_in_batch)
         # Each part counts by its items, so that the gradient is that of the whole batch.
-        parts = inputs.get("parts", [inputs])
-        items = [number_of_items(part) for part in parts]
+        items = [number_of_items(part) for part in inputs["parts"]]
         loss = torch.zeros((), device=self.args.device)
-        for part, number in zip(parts, items, strict=True):
-            if number or len(parts) == 1:
-                self.share = number / sum(items) if len(parts) > 1 else 1.0
+        for part, number in zip(inputs["parts"], items, strict=True):
+            if number:
+                self.share = number / sum(items)
                 loss += super().training_step(model, part, num_items_in_batch)
         return loss
 
@@ -103,6 +105,7 @@ def train(
     checkpoint is left in `folder` every so many updates, and training goes on from the last one.
     """
     updates = len(batches)  # type: ignore[arg-type]
+    on_gpu = encoder.device().type == "cuda"
     set_seed(seed)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -124,7 +127,11 @@ def train(
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        # On a GPU batches are padded and brought over while it works on those before.
+        dataloader_num_workers=2 if on_gpu else 0,
+        dataloader_prefetch_factor=4 if on_gpu else None,
+        dataloader_pin_memory=on_gpu,
+        accelerator_config={"non_blocking": on_gpu},
     )
     arguments._n_gpu = 1  # a ready batch cannot be split over devices
     trainer = _ReadyBatches(

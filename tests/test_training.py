@@ -1,6 +1,8 @@
 """Training resumes exactly, and batches hold what they promise."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -42,6 +44,29 @@ def test_training_that_was_interrupted_gives_the_same_weights_to_the_bit(tmp_pat
 def _die_after_7(self: object, args: object, state: object, control: object, **_: object) -> None:
     if state.global_step == 7:  # type: ignore[attr-defined]
         raise KeyboardInterrupt
+
+
+def test_batches_that_other_processes_make_train_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _train(tmp_path / "here").state_dict()
+    workers = []
+    made = training.TrainingArguments
+
+    def recorded(**settings: Any) -> Any:
+        settings |= {"dataloader_pin_memory": False}  # there may be no GPU to pin it for
+        workers.append(settings["dataloader_num_workers"])
+        return made(**settings)
+
+    monkeypatch.setattr(training, "TrainingArguments", recorded)
+    gpu = SimpleNamespace(
+        device=lambda: torch.device("cuda"), precision=lambda device: torch.float32
+    )
+    monkeypatch.setattr(training, "encoder", gpu)
+    overlapped = _train(tmp_path / "elsewhere").state_dict()
+    assert workers == [2]
+    for name, weight in whole.items():
+        assert torch.equal(weight, overlapped[name]), name
 
 
 def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 # Others: `make plan` says what a profile would do and cost, `make mirror` brings what it reads from
 # the hub; `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
 # MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
+# `make bench` times this against what one would run instead, on a CPU and real text (DATA_ROOT).
+# `make bench-gpu` does so on a GPU, on random weights and tokens: no network and no data needed.
 
 PROFILE ?= world
 CORES ?= all
@@ -11,7 +13,7 @@ BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test plan mirror lab lint clean
+.PHONY: figures test plan mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
@@ -24,6 +26,12 @@ plan: .venv/installed
 
 mirror: .venv/installed
 	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR)
+
+bench: .venv/installed
+	@$(BIN)/python -m lib.benchmark
+
+bench-gpu: .venv/installed
+	@$(BIN)/python -m lib.benchmark --gpu
 
 # Root, as in a container, needs to say so.
 lab: .venv/installed

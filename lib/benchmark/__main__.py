@@ -37,12 +37,17 @@ def main() -> int:
     if unknown:
         print(f"error: part: unknown {unknown[0]!r}: expected one of {every}", file=sys.stderr)
         return 2
+    import torch
+
     from lib import training
 
     training.use_threads(arguments.threads)
+    without = arguments.gpu and not torch.cuda.is_available()
+    if without:
+        print("no GPU: each part runs to its end in its smallest setting, and no number is kept")
     for part in parts:
         try:
-            _measure(part, arguments.quick)
+            _measure(part, arguments.quick or without, keep=not without)
         except InputError as error:
             if len(parts) == 1:
                 print(f"error: {error}", file=sys.stderr)
@@ -51,13 +56,13 @@ def main() -> int:
     return 0
 
 
-def _measure(part: str, quick: bool) -> None:
-    """Measure a part; write its rows, unless it has none to keep, and print what they come to."""
+def _measure(part: str, quick: bool, keep: bool) -> None:
+    """Measure a part; write its rows, if they are to be kept, and print what they come to."""
     import torch
 
     module = importlib.import_module(f"lib.benchmark.{part}")
     measured = module.measure(quick)
-    if measured.empty:
+    if measured.empty or not keep:
         return
     folder = paths.figures("benchmark") / ("gpu" if torch.cuda.is_available() else "")
     folder.mkdir(parents=True, exist_ok=True)

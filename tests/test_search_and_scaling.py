@@ -3,11 +3,12 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from lib import retrieval
-from lib.benchmark import measuring, search
+from lib import retrieval, workflow
+from lib.benchmark import measuring, pieces, scaling, search
 from lib.errors import InputError
 
 
@@ -47,3 +48,67 @@ def test_without_faiss_one_line_says_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match="pip install faiss-cpu"):
         search.faiss_flat(np.ones((2, 2)), np.ones((2, 2)), 1)
+
+
+# Scaling
+
+
+def timed(what: str, seconds: dict[int, list[float]], against: str = "examples") -> pd.DataFrame:
+    rows = [
+        ["scaling", what, against, size, repeat, each]
+        for size, repeats in seconds.items()
+        for repeat, each in enumerate(repeats, start=1)
+    ]
+    return pd.DataFrame(rows, columns=scaling.COLUMNS)
+
+
+def test_the_exponent_is_that_of_a_power_law_whatever_one_repeat_in_three_says():
+    # 3 n², the median of each size; 5 n; constant.
+    square = timed("square", {n: [3 * n**2, 0.1, 900.0 * n**2] for n in (1, 2, 4, 8)})
+    line = timed("line", {n: [5.0 * n] for n in (10, 20, 30, 70)}, "cells")
+    flat = timed("flat", {n: [0.25] for n in (10, 100)})
+    found = scaling.exponents(pd.concat([square, line, flat])).set_index("what")
+    assert found["exponent"].tolist() == pytest.approx([2, 1, 0])
+    assert found.loc["square", ["smallest", "largest", "sizes"]].tolist() == [1, 8, 4]
+    assert found["seconds"].tolist() == pytest.approx([192, 350, 0.25])
+    assert found["against"].tolist() == ["examples", "cells", "examples"]
+
+
+def test_a_line_that_is_no_power_law_is_fitted_by_least_squares_of_its_logarithms():
+    # log2: (0, 0), (1, 0), (2, 3): slope 3/2 by hand.
+    found = scaling.exponents(timed("bent", {1: [1.0], 2: [1.0], 4: [8.0]}))
+    assert found["exponent"].tolist() == pytest.approx([1.5])
+
+
+def test_the_quick_scaling_times_every_piece_at_two_sizes():
+    measured = scaling.measure(quick=True)
+    assert list(measured.columns) == scaling.COLUMNS
+    named = {(piece.what, piece.against) for piece in pieces.PIECES}
+    sizes = measured.groupby(["what", "against"])["size"].nunique()
+    assert set(sizes.index) == named and set(sizes) == {2}
+    timed_inside = measured["what"] != "plan workflow"  # a difference of two times
+    assert (measured.loc[timed_inside, "seconds"] > 0).all()
+    figure = scaling.draw(measured)
+    assert len(figure.axes) == measured["against"].nunique()
+    assert {axes.get_xlabel() for axes in figure.axes} == set(measured["against"])
+
+
+def test_every_piece_has_four_sizes():
+    assert {len(set(piece.sizes)) for piece in pieces.PIECES} == {4}
+
+
+@pytest.mark.parametrize("kind", ["udpos", "xnli", "xquad"])
+def test_made_up_examples_are_what_the_task_reads(kind, tmp_path):
+    made = pieces._make_features(kind, 7, tmp_path)()
+    assert {feature["example"] for feature in made} == set(range(7))
+    assert all(feature["labels"] is not None for feature in made)
+
+
+def test_a_made_up_grid_is_finished_in_the_eyes_of_the_workflow(tmp_path):
+    settings = pieces._finished(80, tmp_path)
+    with pieces._results_in(tmp_path):
+        grid = workflow.cells(settings)
+        assert len(grid) == pytest.approx(80, abs=2)
+        assert workflow.check_existing(settings) == []
+        next(iter(grid)).run_file.unlink()
+        assert workflow.check_existing(settings) == [next(iter(grid))]

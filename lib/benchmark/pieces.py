@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,27 @@ import torch
 import yaml
 
 from lib import (
-    batches, columns, encoder, evaluation, features, heads, overlap, paths, profile, results,
-    retrieval, statistics, tasks, training, workflow,
-)  # fmt: skip
+    batches,
+    columns,
+    encoder,
+    evaluation,
+    features,
+    heads,
+    overlap,
+    paths,
+    profile,
+    results,
+    retrieval,
+    statistics,
+    tasks,
+    training,
+    workflow,
+)
 from lib.columns import Example
 from lib.errors import InputError
 from lib.overlap import Texts
 from lib.profile import Budget, Encoder, Profile
+from lib.results import Cell
 
 Work = Callable[[], object]
 TARGETS = ("udpos", "panx", "xnli", "xquad")
@@ -40,13 +56,14 @@ class Piece:
     """Name a piece of the system and what its cost is measured against.
 
     `make` prepares work of one size, in a folder of its own, and returns it. `sizes` begin where
-    constant cost no longer dominates.
+    constant cost no longer dominates. With its `own_clock` the work returns seconds.
     """
 
     what: str
     against: str
     sizes: tuple[int, ...]
     make: Callable[[int, Path], Work]
+    own_clock: bool = False
 
 
 @lru_cache
@@ -155,8 +172,8 @@ def _pass_through(layers: int, folder: Path) -> Work:
 
 def _search(number: int, folder: Path) -> Work:
     random = np.random.default_rng(0)
-    sides = [random.standard_normal((number, WIDTH), dtype=np.float32) for _ in range(2)]
-    return partial(retrieval.nearest_both_ways, *sides, 4, device=encoder.device())
+    left, right = (random.standard_normal((number, WIDTH), dtype=np.float32) for _ in range(2))
+    return partial(retrieval.nearest_both_ways, left, right, 4, device=encoder.device())
 
 
 def scores(languages: int, seeds: int) -> pd.DataFrame:
@@ -192,13 +209,6 @@ def _flip_signs(languages: int, folder: Path) -> Work:
     return partial(statistics.sign_flip_test, values, [str(each) for each in range(languages)])
 
 
-def _fit_slope(languages: int, folder: Path) -> Work:
-    random = np.random.default_rng(0)
-    codes = [f"q{place}" for place in range(languages)]
-    values = pd.DataFrame(random.normal(size=(3, languages)), columns=codes)
-    return partial(statistics.slope, values, pd.Series(random.uniform(size=languages), codes))
-
-
 @contextmanager
 def _results_in(folder: Path) -> Iterator[None]:
     before = os.environ.get("RESULTS_ROOT")
@@ -224,16 +234,28 @@ def _grid(number: int, folder: Path, kernel_per: str = "target") -> Profile:
     return profile.load(str(file))
 
 
-def _finished(number: int, folder: Path, kernel_per: str = "target") -> Profile:
-    """Write the records and the scores of a whole grid; return its profile."""
-    settings = _grid(number, folder, kernel_per)
+def _finished(number: int, folder: Path) -> Profile:
+    """Write the records and the scores of a whole grid; return its profile.
+
+    A kernel ran all cells of a seed: beside theirs there is a record that stands for them together.
+    """
+    settings = _grid(number, folder, "seed")
     table = scores(4, 1)
     with _results_in(folder):
-        for cell, parameters in workflow.cells(settings).items():
+        grid = workflow.cells(settings)
+        for phase, seed in product(("intermediate", "transfer"), settings.seeds):
+            of_seed = {
+                cell.key: profile.digest(parameters)
+                for cell, parameters in grid.items()
+                if (cell.phase, cell.seed) == (phase, seed)
+            }
+            together = Cell(settings.name, phase, seed, "all", "all" if phase == "transfer" else "")
+            grid[together] = of_seed
+        for cell, parameters in grid.items():
             cell.folder.mkdir(parents=True)
             record = {"parameters": parameters, "parameters_hash": profile.digest(parameters)}
             cell.run_file.write_text(json.dumps(record), encoding="utf-8")
-            if cell.phase == "transfer":
+            if cell.phase == "transfer" and cell.condition != "all":
                 table.to_parquet(cell.folder / "scores.parquet")
     return settings
 
@@ -242,10 +264,13 @@ def _check(number: int, folder: Path) -> Work:
     """Compare every finished cell with the profile, as each call of the workflow does first."""
     settings = _finished(number, folder)
 
+    records = sum(1 for _ in folder.rglob("run.json"))
+
     def work() -> None:
         with _results_in(folder):
-            if workflow.check_existing(settings):
-                raise InputError(f"{folder}: expected every cell of the grid to be finished")
+            missing = workflow.check_existing(settings)
+        if missing or records != sum(1 for _ in folder.rglob("run.json")):
+            raise InputError(f"{folder}: expected every cell of the grid to be finished")
 
     return work
 
@@ -260,38 +285,54 @@ def _collect(number: int, folder: Path) -> Work:
     return work
 
 
-def _snakemake(number: int, folder: Path) -> Work:
-    """Have Snakemake plan a grid of which nothing is made, a kernel for every cell."""
-    settings = _grid(number, folder)
-    command = [
+def _plan_workflow(number: int, folder: Path) -> Work:
+    """Have Snakemake plan a grid of which nothing is made, a kernel for every cell.
+
+    Its start takes seconds whatever the grid: the work returns by how many a grid of one seed, as
+    small as there is, is quicker.
+    """
+    commands = [_dry_run(_grid(size, folder), folder) for size in (1, number)]
+
+    def work() -> float:
+        took = []
+        with _results_in(folder):
+            for command in commands:
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                took.append(time.perf_counter() - started)
+        return took[1] - took[0]
+
+    return work
+
+
+def _dry_run(settings: Profile, folder: Path) -> list[str]:
+    return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
         *("--directory", str(folder), "--config", f"profile={folder / settings.name}.yaml"),
         *("--cores", "1", "--nolock", "--dry-run", "--quiet", "all"),
     ]
 
-    def work() -> None:
-        with _results_in(folder):
-            subprocess.run(command, check=True, capture_output=True)
 
-    return work
+def _from(first: int) -> tuple[int, ...]:
+    """Return four sizes, each twice the one before."""
+    return first, 2 * first, 4 * first, 8 * first
 
 
 PIECES = (
-    Piece("read columns", "examples", (4000, 8000, 16000, 32000), _read),
-    Piece("features: words", "examples", (1000, 2000, 4000, 8000), partial(_make_features, "udpos")),
-    Piece("features: pairs", "examples", (1000, 2000, 4000, 8000), partial(_make_features, "xnli")),
-    Piece("features: contexts", "examples", (300, 600, 1200, 2400), partial(_make_features, "xquad")),
-    Piece("plan batches", "examples", (5000, 10_000, 20_000, 40_000), _plan),
-    Piece("train", "examples", (500, 1000, 2000, 4000), _train),
-    Piece("count shared text", "examples", (2000, 4000, 8000, 16_000), _share_text),
-    Piece("search both ways", "sentences", (2000, 4000, 8000, 16_000), _search),
-    Piece("train encoder", "layers", (2, 4, 8, 16), _pass_through),
-    Piece("evaluate", "languages", (5, 10, 20, 40), _evaluate),
-    Piece("flip signs", "languages", (20, 40, 80, 160), _flip_signs),
-    Piece("fit on distance", "languages", (20, 40, 80, 160), _fit_slope),
-    Piece("contrast", "languages", (20, 40, 80, 160), lambda n, _: _contrast(n, 3)),
-    Piece("contrast", "seeds", (25, 50, 100, 200), lambda n, _: _contrast(8, n)),
-    Piece("check results", "cells", (80, 160, 320, 520), _check),
-    Piece("collect scores", "cells", (80, 160, 320, 520), _collect),
-    Piece("plan with Snakemake", "cells", (80, 160, 320, 520), _snakemake),
+    Piece("read columns", "examples", _from(8000), _read),
+    Piece("features: words", "examples", _from(1000), partial(_make_features, "udpos")),
+    Piece("features: pairs", "examples", _from(2000), partial(_make_features, "xnli")),
+    Piece("features: contexts", "examples", _from(300), partial(_make_features, "xquad")),
+    Piece("plan batches", "examples", _from(10_000), _plan),
+    Piece("train", "examples", _from(400), _train),
+    Piece("count shared text", "examples", _from(4000), _share_text),
+    Piece("search both ways", "sentences", _from(2000), _search),
+    Piece("train encoder", "layers", _from(2), _pass_through),
+    Piece("evaluate", "languages", _from(5), _evaluate),
+    Piece("flip signs", "languages", _from(40), _flip_signs),
+    Piece("contrast", "languages", _from(1000), lambda number, _: _contrast(number, 3)),
+    Piece("contrast", "seeds", _from(100), lambda number, _: _contrast(8, number)),
+    Piece("check results", "cells", _from(160), _check),
+    Piece("collect scores", "cells", _from(80), _collect),
+    Piece("plan workflow", "cells", _from(300), _plan_workflow, own_clock=True),
 )

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lib import style
 from lib.benchmark.pieces import PIECES, Piece
@@ -89,14 +90,12 @@ def keep(measured: pd.DataFrame, folder: Path) -> None:
 def draw(measured: pd.DataFrame) -> Figure:
     """Draw cost against size, both on logarithmic axes, a panel per what is counted.
 
-    Lines join medians, bars span the repeats; the exponent stands in the legend.
+    Lines join medians, bars span the repeats; the exponent stands beside the name.
     """
     fitted = exponents(measured)
     counted = list(fitted["against"].unique())
-    columns = 3
-    figure, axes = style.canvas(
-        7.2, 2.5 * -(-len(counted) // columns), -(-len(counted) // columns), columns
-    )
+    rows = -(-len(counted) // 3)
+    figure, axes = style.canvas(7.2, 0.6 + 2.6 * rows, rows, 3)
     for panel, against in zip(axes.flat, counted, strict=False):
         pieces = fitted[fitted["against"] == against]
         for (_, piece), colour in zip(pieces.iterrows(), COLOURS, strict=False):
@@ -106,7 +105,15 @@ def draw(measured: pd.DataFrame) -> Figure:
                        label=f"{piece['what']}: {piece['exponent']:.2f}")  # fmt: skip
             panel.vlines(seconds.index, seconds["min"], seconds["max"], color=colour, lw=1)
         panel.set(xscale="log", yscale="log", xlabel=against, ylabel="seconds")
-        panel.legend(fontsize=6.5)
+        for axis in (panel.xaxis, panel.yaxis):
+            low, high = axis.get_view_interval()
+            wide = high / low > 50
+            axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
+        panel.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), fontsize=7, handlelength=1.2)
     for panel in axes.flat[len(counted) :]:
         panel.remove()
+    figure.suptitle("Cost against size, with the fitted exponent: 1 is linear", x=0.02, ha="left",
+                    fontsize=9.5)  # fmt: skip
     return figure

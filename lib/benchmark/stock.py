@@ -63,7 +63,7 @@ def to_length(
 
 
 def flat(features: Sequence[Feature]) -> list[Feature]:
-    """Return features as users have them, a single sequence as a plain list: `Trainer` counts it."""
+    """Return features as users have them: a single sequence as a plain list, which is measured."""
     return [feature | {"input_ids": feature["input_ids"][0]} for feature in features]
 
 

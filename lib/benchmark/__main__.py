@@ -3,6 +3,7 @@
 A part is a module of this package whose `measure(quick)` returns rows as `measuring.side_by_side`
 does; `quick` is the smallest setting, for tests. Its CSV stands in `figures/benchmark`, in `gpu/`
 there where a GPU was measured. What is printed is its `summary`, or else how its recipes compare.
+In the end the figure `speed` is drawn of all that stands there; `figure` as a part does only that.
 """
 
 import argparse
@@ -15,9 +16,10 @@ from lib.errors import InputError
 
 PARTS = (
     "pretraining", "fine_tuning", "evaluation", "search", "scaling", "overhead",
-    "side_by_side_cells",
+    "side_by_side_cells", "accuracy",
 )  # fmt: skip
-GPU_PARTS = ("accelerator", "side_by_side_cells", "search")
+FIGURE = "figure"
+GPU_PARTS = ("accelerator", "side_by_side_cells", "search", "accuracy")
 
 
 def main() -> int:
@@ -25,7 +27,7 @@ def main() -> int:
 
     Of several parts, one that cannot be measured here is left out with its line.
     """
-    every = ", ".join(dict.fromkeys([*PARTS, *GPU_PARTS]))
+    every = ", ".join(dict.fromkeys([*PARTS, *GPU_PARTS, FIGURE]))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {every} (default: all that a CPU measures)")
     parser.add_argument("--gpu", action="store_true", help="the parts that a GPU measures")
@@ -33,7 +35,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="of each recipe (default: 1)")
     arguments = parser.parse_args()
     parts = arguments.parts or (GPU_PARTS if arguments.gpu else PARTS)
-    unknown = [part for part in parts if part not in (*PARTS, *GPU_PARTS)]
+    unknown = [part for part in parts if part not in (*PARTS, *GPU_PARTS, FIGURE)]
     if unknown:
         print(f"error: part: unknown {unknown[0]!r}: expected one of {every}", file=sys.stderr)
         return 2
@@ -46,6 +48,8 @@ def main() -> int:
     if without:
         print("no GPU: each part runs to its end in its smallest setting, and no number is kept")
     for part in parts:
+        if part == FIGURE:
+            continue
         try:
             _measure(part, arguments.quick or without, keep=not without)
         except InputError as error:
@@ -53,6 +57,10 @@ def main() -> int:
                 print(f"error: {error}", file=sys.stderr)
                 return 2
             print(f"{part} is left out: {error}", flush=True)
+    from lib.benchmark import figure
+
+    for folder in (paths.figures("benchmark"), paths.figures("benchmark") / "gpu"):
+        figure.write(folder)
     return 0
 
 

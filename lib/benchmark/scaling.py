@@ -29,7 +29,11 @@ def measure(quick: bool = False) -> pd.DataFrame:
     Returns a row per piece, size and repeat: `COLUMNS`; `what` is the piece, `against` what its
     size counts.
     """
-    return pd.concat([_measured(piece, quick) for piece in PIECES], ignore_index=True)
+    gc.freeze()  # what stands already is not looked through again and again
+    try:
+        return pd.concat([_measured(piece, quick) for piece in PIECES], ignore_index=True)
+    finally:
+        gc.unfreeze()
 
 
 def _measured(piece: Piece, quick: bool) -> pd.DataFrame:

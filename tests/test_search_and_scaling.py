@@ -93,6 +93,16 @@ def test_the_quick_scaling_times_every_piece_at_two_sizes():
     assert {axes.get_xlabel() for axes in figure.axes} == set(measured["against"])
 
 
+def test_exponents_and_figure_are_written_beside_the_times(tmp_path):
+    assert not scaling.write(tmp_path)
+    line = timed("line", {n: [5.0 * n] for n in (10, 20, 40, 80)})
+    line.to_csv(tmp_path / "scaling.csv", index=False)
+    assert scaling.write(tmp_path)
+    found = pd.read_csv(tmp_path / "scaling_exponents.csv")
+    assert found["exponent"].tolist() == pytest.approx([1])
+    assert (tmp_path / "scaling_exponents.png").stat().st_size > 10_000
+
+
 def test_every_piece_has_four_sizes():
     assert {len(set(piece.sizes)) for piece in pieces.PIECES} == {4}
 

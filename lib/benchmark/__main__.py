@@ -3,7 +3,8 @@
 A part is a module of this package whose `measure(quick)` returns rows as `measuring.side_by_side`
 does; `quick` is the smallest setting, for tests. Its CSV stands in `figures/benchmark`, in `gpu/`
 there where a GPU was measured. What is printed is its `summary`, or else how its recipes compare.
-In the end the figure `speed` is drawn of all that stands there; `figure` as a part does only that.
+In the end the figures `speed` and `scaling_exponents` are drawn of all that stands there; `figure`
+as a part does only that.
 """
 
 import argparse
@@ -57,10 +58,11 @@ def main() -> int:
                 print(f"error: {error}", file=sys.stderr)
                 return 2
             print(f"{part} is left out: {error}", flush=True)
-    from lib.benchmark import figure
+    from lib.benchmark import figure, scaling
 
     for folder in (paths.figures("benchmark"), paths.figures("benchmark") / "gpu"):
         figure.write(folder)
+        scaling.write(folder)
     return 0
 
 

@@ -85,9 +85,17 @@ def exponents(measured: pd.DataFrame) -> pd.DataFrame:
 summary = exponents
 
 
-def keep(measured: pd.DataFrame, folder: Path) -> None:
-    """Write the exponents and their figure: `scaling_exponents`."""
+def write(folder: Path) -> bool:
+    """Write the exponents of a folder's `scaling.csv` and their figure, `scaling_exponents`.
+
+    Says whether there was anything to draw.
+    """
+    file = folder / "scaling.csv"
+    if not file.is_file():
+        return False
+    measured = pd.read_csv(file)
     style.save(draw(measured), exponents(measured), "scaling_exponents", folder)
+    return True
 
 
 @style.styled

@@ -83,7 +83,7 @@ def measure(quick: bool = False) -> pd.DataFrame:
                 print(f"{name}, {case.name}: not begun, for lack of time", flush=True)
             else:
                 tables.append(_compare(name, shape, case, rate, smallest))
-    return pd.concat(tables, ignore_index=True) if on_gpu else pd.DataFrame()
+    return pd.concat(tables, ignore_index=True) if on_gpu and tables else pd.DataFrame()
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
@@ -275,11 +275,14 @@ def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Pr
         collate: batches.Collate = partial(head.collate, pad_id=1)
         if not half:
             collate = partial(stock.to_length, collate=collate, length=case.length, pad_id=1)
-        model = stock.as_users_read(head)
-        return model, partial(
-            stock.train, model, stock.flat(made), partial(stock.collate_flat, collate=collate),
-            case.batch, half=half, grouped=half,
-        )  # fmt: skip
+        # `Trainer` reads the longest first: any few of its updates stand for all in another order.
+        plan = stock.plan(of_lengths, case.batch, updates, grouped=half)
+        order = [plan[i] for i in torch.randperm(updates).tolist()]
+        examples = stock.flat([made[i] for batch in order for i in batch])
+        collate = partial(stock.collate_flat, collate=collate)
+        return stock.as_users_read(head), partial(
+            stock.train, head, examples, collate, case.batch, half=half, in_order=True
+        )
 
     recipes: dict[str, Callable[[], Prepared]] = {
         measuring.OURS: partial(ours, "auto"),

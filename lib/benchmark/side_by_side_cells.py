@@ -17,7 +17,7 @@ from lib.errors import InputError
 from lib.sizes import XLM_R, Shape
 
 SMALL = Shape(2, 128, 512, 8_000)
-UPDATES, TOKENS = 120, 512  # of a cell, as in the profiles of small encoders
+UPDATES, TOKENS = 100, 512  # of a cell, as in the profiles of small encoders
 GPU_UPDATES, GPU_TOKENS = 300, 2_048
 
 
@@ -30,7 +30,7 @@ def measure(quick: bool = False) -> pd.DataFrame:
     shapes = {"small encoder": SMALL}
     if on_gpu and not quick:
         shapes["xlm-roberta-base"] = XLM_R["xlm-roberta-base"]
-    cells = 1 if quick else 3
+    cells = 1 if quick else 2
     updates, tokens = (
         (2, 64) if quick else (GPU_UPDATES, GPU_TOKENS) if on_gpu else (UPDATES, TOKENS)
     )

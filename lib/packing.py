@@ -4,6 +4,7 @@ This goes through the stock transformers model and its attention interface, as o
 implementation, so that weights, gradients and checkpoints are those of the model as it is.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from lib.errors import InputError
+
+# Said once by every kernel; its versions are pinned, and `_check` looks at what it does.
+warnings.filterwarnings("ignore", "The PyTorch API of nested tensors")
 
 NAME = "packed"
 # Encoders whose only knowledge of a token's place is `position_ids`, and that are tested.

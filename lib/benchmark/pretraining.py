@@ -38,7 +38,7 @@ def measure(quick: bool) -> pd.DataFrame:
     training, is a case of its own (`compilation`): the seconds of a first update. Raises InputError
     where the mirror lacks a language's text.
     """
-    settings, small = (_settings(characters) for characters in (600 if quick else 2000, 600))
+    settings, small = (_settings(characters) for characters in (1000 if quick else 2000, 600))
     tokenizer = material.tokenizer_of(settings)
     texts, short = phase.texts_of(settings), phase.texts_of(small)
     lengths = [len(ids) for ids in tokenizer(_lines(texts))["input_ids"]]

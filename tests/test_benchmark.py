@@ -35,7 +35,7 @@ def head_of(task: str) -> Head:
 
 
 def features_of(task: str) -> list[Feature]:
-    """Return features of several lengths; a parser's words have two subwords and one head, the last."""
+    """Return features of several lengths; a parser's words have two subwords, and one head."""
     if task != "ud_parsing":
         return made_up.features_of(task, LENGTHS, VOCABULARY)
     made = made_up.features_of("udpos", LENGTHS, VOCABULARY)

@@ -153,6 +153,30 @@ def test_a_zero_vector_has_similarity_zero_to_all_both_ways():
     assert backward.tolist() == [[0, -1], [0, 0], [1, 0]]
 
 
+class Watched:
+    """Stand for vectors in a file, and remember how many rows were read at once."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors, self.most = vectors, 0
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        self.most = max(self.most, len(self.vectors[rows]))
+        return self.vectors[rows]
+
+
+def test_a_side_in_a_file_is_read_a_block_at_a_time():
+    random = np.random.default_rng(9)
+    sides = [random.normal(size=(size, 8)).astype(np.float16) for size in (70, 95)]
+    watched = [Watched(side) for side in sides]
+    found, expected = nearest_both_ways(*watched, 2, 10), nearest_both_ways(*sides, 2)
+    assert [side.most for side in watched] == [10, 10]
+    for side in (0, 1):
+        assert found[side][1].tolist() == expected[side][1].tolist()
+
+
 def test_on_a_gpu_half_precision_finds_what_numpy_finds():
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():

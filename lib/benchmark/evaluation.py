@@ -1,7 +1,8 @@
 """Time zero-shot evaluation over all languages: ours against a padded loop over the languages.
 
-All recipes read the same features of the same examples, through the same head, to the same kind of
-predictions; decoding and scoring, alike for all, are left out.
+All recipes read the same features of the same examples, through the same head, to the same
+predictions; decoding and scoring, alike for all, are left out. Languages that the tokenizer was not
+trained on fall into more pieces than XLM-R's would make of them, and leave less to pad.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,9 +35,9 @@ class Case:
 
 
 CASES = (
-    Case("udpos", 128, 32),
-    Case("xnli", 128, 64, "validation"),
-    Case("xquad", 384, 12),
+    Case("udpos", 128, 24),
+    Case("xnli", 128, 40, "validation"),
+    Case("xquad", 384, 8),
 )
 
 

@@ -74,8 +74,9 @@ def _at_once(number: int, shape: Shape, cells: int, updates: int, tokens: int) -
     said = [process.communicate()[1] for process in running]
     for process, errors in zip(running, said, strict=True):
         if process.returncode:
-            last = (errors.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{number} processes at once: one of them failed: {last}")
+            lines = [line for line in errors.splitlines() if line[:1].strip()]
+            why = lines[-1] if lines else f"exit status {process.returncode}"
+            raise InputError(f"{number} processes at once: one of them failed: {why}")
     return float(number * cells)
 
 

@@ -18,49 +18,37 @@ if TYPE_CHECKING:
 
 
 def nearest_neighbours(
-    queries: np.ndarray, candidates: np.ndarray, block_size: int = 2048
+    queries: np.ndarray, candidates: np.ndarray, at_once: int = 2**24
 ) -> np.ndarray:
     """Return the index of each query's most similar candidate.
 
     `queries`: float [n, d]; `candidates`: float [m, d]; returns int64 [n]. A zero vector has
     similarity 0 to everything. Candidates whose cosines agree to ten decimals tie, and the lowest
-    index wins. At most `block_size` x `block_size` similarities are in memory at once.
+    index wins. At most `at_once` similarities (64 MiB), or a query's, are in memory at once.
     Raises InputError where a shape does not fit or a value is not finite.
     """
     _check(queries, candidates)
-    best_index = np.zeros(len(queries), dtype=np.int64)
-    best_similarity = np.full(len(queries), -np.inf)
-    for start in range(0, len(candidates), block_size):
-        block = _unit_vectors(candidates[start : start + block_size])
-        for first in range(0, len(queries), block_size):
-            rows = slice(first, first + block_size)
-            index, highest = _most_similar(_unit_vectors(queries[rows]), block)
-            better = highest > best_similarity[rows]
-            best_index[rows] = np.where(better, start + index, best_index[rows])
-            best_similarity[rows] = np.where(better, highest, best_similarity[rows])
-    return best_index
-
-
-def _most_similar(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return place and cosine, to ten decimals, of each query's best; of a tie the lowest place.
-
-    Unit vectors, float64. Single precision, which is twice as fast, says which candidates may be
-    the best; where those are few, only they are compared in double precision.
-    """
-    rough = queries.astype(np.float32) @ candidates.astype(np.float32).T
+    columns = _scaled(candidates).T
     # A product of d terms is off by d roundings at most, and both sides are rounded before (Higham
     # 2002, Accuracy and Stability of Numerical Algorithms, section 3.1).
-    doubt = 2 * (queries.shape[1] + 8) * 2.0**-24
-    possible = rough >= rough.max(axis=1, keepdims=True) - np.float32(doubt)
-    if np.count_nonzero(possible) > 4 * len(queries):
-        # A matrix product may round equal columns differently; ten decimals hide that.
-        similarity = np.round(queries @ candidates.T, 10)
-        return similarity.argmax(axis=1), similarity.max(axis=1)
-    rows, places = np.divmod(np.flatnonzero(possible), len(candidates))
-    similarity = np.einsum("nd,nd->n", queries[rows], candidates[places]).round(10)
-    order = np.lexsort((places, -similarity, rows))
-    first = order[np.unique(rows, return_index=True)[1]]
-    return places[first], similarity[first]
+    doubt = np.float32(2 * (queries.shape[1] + 8) * 2.0**-24)
+    found = np.zeros(len(queries), dtype=np.int64)
+    size = max(1, at_once // len(candidates))
+    for first in range(0, len(queries), size):
+        block = queries[first : first + size]
+        # Single precision is twice as fast, and says which candidates may be the best.
+        rough = _scaled(block) @ columns
+        best = rough.argmax(axis=1)
+        possible = rough >= rough.max(axis=1, keepdims=True) - doubt
+        rows = np.flatnonzero(possible) // len(candidates)
+        unsure = np.flatnonzero(np.bincount(rows) > 1)
+        if len(unsure):
+            places = np.flatnonzero(possible[unsure].any(axis=0))
+            exact = _scaled(block[unsure], np.float64) @ _scaled(candidates[places], np.float64).T
+            # A matrix product may round equal columns differently; ten decimals hide that.
+            best[unsure] = places[exact.round(10).argmax(axis=1)]
+        found[first : first + size] = best
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,8 +294,9 @@ def _check(queries: np.ndarray, candidates: np.ndarray) -> None:
                 raise InputError(f"{name}: vector {start + np.argmin(finite)} is not finite")
 
 
-def _unit_vectors(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
-    vectors /= np.where(lengths == 0, 1, lengths)
-    return vectors
+def _scaled(vectors: np.ndarray, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """Return vectors of length 1 (a zero vector as it is); lengths are taken in float64."""
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    lengths[lengths == 0] = 1
+    return vectors.astype(dtype) * (1 / lengths).astype(dtype)[:, None]

@@ -18,13 +18,13 @@ from lib.retrieval import (
 )
 
 
-@pytest.mark.parametrize("block_size", [1, 7, 64, 2048])
-def test_neighbours_are_those_of_scikit_learn_in_blocks_of_any_size(block_size):
+@pytest.mark.parametrize("at_once", [1, 80, 7 * 80 + 1, 10_000])
+def test_neighbours_are_those_of_scikit_learn_in_blocks_of_any_size(at_once):
     random = np.random.default_rng(0)
     queries = random.normal(size=(50, 8)).astype(np.float32)
     candidates = random.normal(size=(80, 8)).astype(np.float32)
     expected = cosine_similarity(queries, candidates).argmax(axis=1)
-    found = nearest_neighbours(queries, candidates, block_size=block_size)
+    found = nearest_neighbours(queries, candidates, at_once=at_once)
     assert found.dtype == np.int64
     assert found.tolist() == expected.tolist()
 
@@ -35,12 +35,12 @@ def test_length_does_not_matter_only_direction():
     assert nearest_neighbours(queries, candidates).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("block_size", [1, 3, 2048])
-def test_of_candidates_in_one_direction_the_lowest_index_wins(block_size):
+@pytest.mark.parametrize("at_once", [1, 3 * 120, 10_000])
+def test_of_candidates_in_one_direction_the_lowest_index_wins(at_once):
     random = np.random.default_rng(1)
     distinct = random.normal(size=(40, 33)).astype(np.float32)
     candidates = np.concatenate([distinct * 3, distinct, distinct * 7])
-    found = nearest_neighbours(distinct, candidates, block_size=block_size)
+    found = nearest_neighbours(distinct, candidates, at_once=at_once)
     assert found.tolist() == list(range(40))
 
 

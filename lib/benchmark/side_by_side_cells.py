@@ -18,7 +18,7 @@ from lib.sizes import XLM_R, Shape
 
 SMALL = Shape(2, 128, 512, 8_000)
 UPDATES, TOKENS = 100, 512  # of a cell, as in the profiles of small encoders
-GPU_UPDATES, GPU_TOKENS = 300, 2_048
+GPU_UPDATES, GPU_TOKENS = 200, 2_048
 
 
 def measure(quick: bool = False) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def measure(quick: bool = False) -> pd.DataFrame:
     shapes = {"small encoder": SMALL}
     if on_gpu and not quick:
         shapes["xlm-roberta-base"] = XLM_R["xlm-roberta-base"]
-    cells = 1 if quick else 2
+    cells = 1 if quick else 3 if on_gpu else 2
     updates, tokens = (
         (2, 64) if quick else (GPU_UPDATES, GPU_TOKENS) if on_gpu else (UPDATES, TOKENS)
     )
@@ -42,7 +42,7 @@ def measure(quick: bool = False) -> pd.DataFrame:
         }
         tables.append(
             measuring.side_by_side(
-                "side_by_side_cells", name, recipes, "cells", 1 if quick else 2,
+                "side_by_side_cells", name, recipes, "cells", 1 if quick or on_gpu else 2,
                 warm_up={recipe: lambda: (1, 1.0) for recipe in recipes},
             )
         )  # fmt: skip

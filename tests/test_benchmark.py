@@ -125,21 +125,28 @@ def test_the_loop_over_languages_predicts_what_one_pass_does(task: str) -> None:
                 assert np.allclose(*shown, atol=1e-4)
 
 
-def test_a_stock_plan_is_a_sample_of_the_epoch_that_transformers_would_make() -> None:
-    lengths = np.random.default_rng(0).integers(5, 120, size=640).tolist()
+def test_a_stock_plan_is_the_epoch_that_transformers_would_make() -> None:
+    lengths = np.random.default_rng(0).integers(5, 120, size=645).tolist()
     generator = torch.Generator().manual_seed(1)
     epoch = get_length_grouped_indices(lengths, 8, generator=generator)
-    whole = stock.plan(lengths, 8, updates=80, grouped=True)
-    assert [i for batch in whole for i in batch] == epoch
-    few = stock.plan(lengths, 8, updates=20, grouped=True)
-    assert all(batch in whole for batch in few) and len(few) == 20
-    spread = [np.ptp([lengths[i] for i in batch]) for batch in few]
-    random = stock.plan(lengths, 8, updates=20, grouped=False)
-    assert np.mean(spread) < 0.2 * np.mean([np.ptp([lengths[i] for i in b]) for b in random])
-    for plan in (few, random):
-        chosen = [i for batch in plan for i in batch]
-        assert len(set(chosen)) == 160
-        assert np.mean([lengths[i] for i in chosen]) == pytest.approx(np.mean(lengths), rel=0.1)
+    grouped, random = (stock.plan(lengths, 8, updates=80, grouped=how) for how in (True, False))
+    assert [i for batch in grouped for i in batch] == epoch[:640]
+    assert len({i for batch in random for i in batch}) == 640
+
+    def spread(plan: list[list[int]]) -> float:
+        return float(np.mean([np.ptp([lengths[i] for i in batch]) for batch in plan]))
+
+    assert spread(grouped) < 0.2 * spread(random)
+
+
+def test_the_batches_that_are_timed_stand_for_the_epoch() -> None:
+    # Batches of 1 to 20 tokens in some order: in quarters, the third, eighth, 13th and 18th.
+    lengths = [1 + (7 * i) % 20 for i in range(20)]
+    plan = [[i] for i in range(20)]
+    chosen = material.sampled(plan, lengths, 4)
+    assert sorted(lengths[i] for batch in chosen for i in batch) == [3, 8, 13, 18]
+    assert chosen == sorted(chosen)
+    assert material.sampled(plan, lengths, 20) == plan
 
 
 @pytest.mark.parametrize("grouped", [False, True])

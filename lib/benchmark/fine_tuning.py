@@ -88,7 +88,7 @@ def _recipes(
     """Return the recipes of a case, each of so many updates."""
     pad_id = tokenizer.pad_token_id
     lengths = [batches.number_of_tokens(feature) for feature in made]
-    budget = Budget(updates=updates, batch_examples=case.batch)
+    budget = Budget(epochs=1.0, batch_examples=case.batch)
 
     def recipe(run: Callable[[Head, Plan], None], plan: Plan) -> measuring.Recipe:
         def timed() -> tuple[float, float]:
@@ -123,10 +123,11 @@ def _recipes(
         model = stock.as_users_read(head)
         stock.train(model, chosen, collate, case.batch, half=half, in_order=True)
 
-    random = stock.plan(lengths, case.batch, updates, grouped=False)
+    epoch = batches.plan_training(lengths, budget, 1)
     grouped = stock.plan(lengths, case.batch, updates, grouped=True)
+    random = stock.plan(lengths, case.batch, updates, grouped=False)
     return {
-        measuring.OURS: recipe(ours, batches.plan_training(lengths, budget, 1)),
+        measuring.OURS: recipe(ours, material.sampled(epoch, lengths, updates)),
         "examples, padded": recipe(partial(examples, padded=True), random),
         "best flags, float32": recipe(partial(examples, padded=False), grouped),
         "best flags, bfloat16": recipe(partial(examples, padded=False, half=True), grouped),

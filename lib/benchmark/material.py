@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from lib import encoder, packing, paths, profile
 from lib.batches import Feature, number_of_tokens
 from lib.errors import InputError
@@ -54,6 +56,18 @@ class Counted:
         self.examples += len(features)
         self.tokens += sum(map(number_of_tokens, features))
         return self.collate(features, pad_id)
+
+
+def sampled(
+    plan: Sequence[Sequence[int]], lengths: Sequence[int], updates: int
+) -> list[Sequence[int]]:
+    """Return so many batches that stand for an epoch: even in their number of tokens, in its order.
+
+    Batches of similar lengths differ from each other by as much as their lengths do.
+    """
+    tokens = [sum(lengths[i] for i in batch) for batch in plan]
+    places = ((np.arange(updates) + 0.5) / updates * len(plan)).astype(int)
+    return [plan[i] for i in sorted(np.argsort(tokens, kind="stable")[places])]
 
 
 def timed(work: Callable[[], Any]) -> float:

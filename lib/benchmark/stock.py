@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from lib.batches import Collate, Feature
+from lib.benchmark import material
 from lib.heads import Head
 
 
@@ -30,20 +30,16 @@ def as_users_read(head: Head) -> Head:
     return head
 
 
-def plan(lengths: Sequence[int], batch: int, updates: int, grouped: bool) -> list[list[int]]:
-    """Return so many batches of an epoch, evenly from it: in random order, or grouped by length.
-
-    Grouped, an epoch runs from long to short, so that its first batches would stand for no epoch.
-    """
+def plan(lengths: Sequence[int], batch: int, updates: int, grouped: bool) -> list[Sequence[int]]:
+    """Return so many batches of an epoch that stand for it: random ones, or grouped by length."""
     generator = torch.Generator().manual_seed(1)
     order = (
         get_length_grouped_indices(list(lengths), batch, generator=generator)
         if grouped
         else torch.randperm(len(lengths), generator=generator).tolist()
     )
-    whole = len(lengths) // batch
-    chosen = ((np.arange(updates) + 0.5) / updates * whole).astype(int)
-    return [order[i * batch : (i + 1) * batch] for i in chosen]
+    epoch = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+    return material.sampled(epoch, lengths, updates)
 
 
 def to_length(

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 from transformers import default_data_collator
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from lib import batches, encoder, heads, packing, tasks, training
 from lib.batches import Feature
@@ -185,13 +186,16 @@ def _compare(name: str, shape: Shape, case: Case, rate: float, smallest: bool) -
         facts[recipe].append(found)
         return amount, seconds
 
-    recipes = {recipe: partial(timed, recipe) for recipe in every}
     table = measuring.side_by_side(
-        "accelerator", f"{name}, {case.name}", recipes, "tokens", repeats=1 if smallest else 2
-    )
+        "accelerator", f"{name}, {case.name}",
+        {recipe: partial(timed, recipe) for recipe in every}, "tokens",
+        repeats=1 if smallest else 2,
+        # Each training has updates of its own that are not counted.
+        warm_up=dict.fromkeys(every, lambda: (0.0, 1.0)),
+    )  # fmt: skip
     table = table.dropna(subset="seconds").reset_index(drop=True)
     places = zip(table["recipe"], table["repeat"], strict=True)
-    found = [facts[recipe][repeat] for recipe, repeat in places]
+    found = [facts[recipe][repeat - 1] for recipe, repeat in places]
     table = table.join(pd.DataFrame(found, index=table.index)).assign(matrix_rate=rate)
     table["utilisation"] = table["operations"] / table["seconds"] / rate
     return table[[*measuring.COLUMNS, *FACTS]]
@@ -276,9 +280,10 @@ def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Pr
         if not half:
             collate = partial(stock.to_length, collate=collate, length=case.length, pad_id=1)
         # `Trainer` reads the longest first: any few of its updates stand for all in another order.
-        plan = stock.plan(of_lengths, case.batch, updates, grouped=half)
-        order = [plan[i] for i in torch.randperm(updates).tolist()]
-        examples = stock.flat([made[i] for batch in order for i in batch])
+        order = get_length_grouped_indices(of_lengths, case.batch) if half else [*range(number)]
+        starts = case.batch * torch.randperm(updates)
+        shuffled = [i for start in starts.tolist() for i in order[start : start + case.batch]]
+        examples = stock.flat([made[i] for i in shuffled])
         collate = partial(stock.collate_flat, collate=collate)
         return stock.as_users_read(head), partial(
             stock.train, head, examples, collate, case.batch, half=half, in_order=True

@@ -1,7 +1,8 @@
 """Run the grid of a profile: one papermill call per cell, then the analysis notebooks.
 
 `make figures PROFILE=world` calls it. A cell's declared output is its `run.json`, written last; what
-exists was checked against the profile before anything runs (`lib.workflow`).
+exists was checked against the profile before anything runs (`lib.workflow`). Each cell takes 1 of the
+resource `device`, of which there are `workflow.cells_per_device`.
 """
 
 import shlex

@@ -147,8 +147,14 @@ def device() -> torch.device:
 
 
 def precision(of: torch.device) -> torch.dtype:
-    """Return the precision of matrix products on a device: bfloat16 where it has it."""
-    halves = of.type == "cuda" and torch.cuda.is_bf16_supported()
+    """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
+
+    Weights, their updates, heads and losses are in single precision everywhere.
+    """
+    if of.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    able = torch.cpu.get_capabilities()
+    halves = able.get("avx512_bf16") or able.get("amx_bf16")
     return torch.bfloat16 if halves else torch.float32
 
 

@@ -1,9 +1,9 @@
 """Train with Hugging Face's `Trainer`, configured: ready batches, resume, one log.
 
-Measured on two cores, the tricks matter and the loop does not; Trainer brings resume, mixed
-precision and logging.
+Measured on two cores, the tricks matter and the loop does not; Trainer brings resume and logging.
 """
 
+import gc
 import os
 import sys
 import time
@@ -117,7 +117,6 @@ def train(
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
         max_grad_norm=1.0,
-        bf16=encoder.precision(encoder.device()) == torch.bfloat16,
         seed=seed,
         logging_steps=max(1, updates // 50),
         logging_nan_inf_filter=False,
@@ -148,7 +147,10 @@ def train(
     last = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
     if last:
         print(f"{what}: goes on from {last.name}", file=sys.stderr)
+    # Trainer ends with a search for garbage among all that stands, whatever the training's length.
+    gc.freeze()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    gc.unfreeze()
     keys = ("step", "loss", "learning_rate")
     return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
 

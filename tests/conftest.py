@@ -44,6 +44,31 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def single_precision() -> Iterator[None]:
+    """Compute in single precision, in which equal is equal to six digits, on any processor.
+
+    Notebooks run in kernels of their own, in the device's precision.
+    """
+    import torch
+
+    from lib import encoder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "precision", lambda device: torch.float32)
+        yield
+
+
+@pytest.fixture
+def half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in bfloat16, which any processor can, if slowly."""
+    import torch
+
+    from lib import encoder
+
+    monkeypatch.setattr(encoder, "precision", lambda device: torch.bfloat16)
+
+
 @pytest.fixture
 def mirror() -> Path:
     """Return the mirror of real data that `DATA_ROOT` names; skip where there is none."""

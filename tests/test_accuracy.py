@@ -44,8 +44,8 @@ def test_a_recipe_has_the_dropout_it_names(tmp_path: Path, small_encoder: Any) -
     from transformers import AutoConfig
 
     small_encoder().save_pretrained(tmp_path / "encoder")
-    for recipe, (_, dropout) in accuracy.RECIPES.items():
-        folder = accuracy._with_dropout(tmp_path / "encoder", tmp_path / recipe, dropout)
+    for recipe, how in accuracy.RECIPES.items():
+        folder = accuracy._with_dropout(tmp_path / "encoder", tmp_path / recipe, how.dropout)
         config = AutoConfig.from_pretrained(folder)
         dropped = config.hidden_dropout_prob, config.attention_probs_dropout_prob
-        assert dropped == (accuracy.DROPOUT, dropout)
+        assert dropped == (accuracy.DROPOUT, how.dropout)

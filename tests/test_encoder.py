@@ -1,7 +1,7 @@
 """Encoders keep every bit between phases; what cannot be loaded whole is refused."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lib import encoder, heads, tasks
+from lib.batches import pad_sequences
+from lib.encoder import precision
 from lib.errors import InputError
 
 TEXTS = [
@@ -236,3 +238,30 @@ def test_pooling_averages_real_tokens_or_takes_the_first() -> None:
     mask = torch.tensor([[1, 1, 0]])
     assert encoder.pool(hidden, mask).tolist() == [[2.0, 4.0]]
     assert encoder.pool(hidden, mask, "first").tolist() == [[1.0, 2.0]]
+
+
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [({"avx2": True}, torch.float32), ({"avx512_bf16": False}, torch.float32),
+     ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
+)  # fmt: skip
+def test_a_processor_computes_in_half_precision_where_it_has_it(
+    able: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert precision(torch.device("cpu")) == expected
+
+
+def test_states_in_half_precision_are_near_and_weights_stay_single(
+    small_encoder: Callable[..., Any], half_precision: None
+) -> None:
+    model = small_encoder().eval()
+    batch = pad_sequences([[0, 5, 6, 2], [0, 7, 2]], 1)
+    (found,) = encoder.read(model, **batch)
+    expected = model(**batch).last_hidden_state
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+    assert not torch.equal(found.float(), expected)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -27,7 +27,11 @@ def _train(folder: Path, seed: int = 5, **changes: float) -> torch.nn.Module:
     return model
 
 
-def test_training_that_was_interrupted_gives_the_same_weights_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["single_precision", "half_precision"])
+def test_training_that_was_interrupted_gives_the_same_weights_to_the_bit(
+    precision: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(precision)
     whole = _train(tmp_path / "whole").state_dict()
     # What a run killed after update 5 leaves behind is its checkpoint 5 alone.
     first = tmp_path / "killed"

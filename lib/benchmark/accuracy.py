@@ -1,31 +1,44 @@
 """Guard accuracy: what makes training fast must not change what it reaches.
 
-Packed against padded rows, and padded ones with and without attention dropout, by the zero-shot
-score of three targets of the `world` profile: fine-tuned from its own encoder as `make figures`
-does, in its own budgets, with XLM-R's dropout of 0.1.
+Packed against padded rows, and padded ones with and without attention dropout and in either
+precision, by the zero-shot score of three targets of the `world` profile: fine-tuned from its own
+encoder as `make figures` does, in its own budgets, with XLM-R's dropout of 0.1.
 """
 
 import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
+import torch
 from scipy import stats
 
-from lib import pretraining, profile, transfer
+from lib import encoder, pretraining, profile, transfer
 from lib.profile import Condition, Encoder, Pretraining, Profile
 
 TARGETS = ("udpos", "panx", "xquad")
 DROPOUT = 0.1
 PADDED = "padded"
-# Per recipe, how rows are read and how much attention is dropped in training.
-RECIPES: dict[str, tuple[str, float]] = {
-    PADDED: ("padded", DROPOUT),
-    "packed": ("packed", DROPOUT),
-    "padded, no attention dropout": ("padded", 0.0),
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how rows are read, how much attention training drops, and in which precision."""
+
+    attention: str = "padded"
+    dropout: float = DROPOUT
+    precision: torch.dtype = torch.bfloat16
+
+
+RECIPES = {
+    PADDED: Recipe(),
+    "packed": Recipe(attention="packed"),
+    "padded, no attention dropout": Recipe(dropout=0.0),
+    "padded, float32": Recipe(precision=torch.float32),
 }
 
 
@@ -37,14 +50,16 @@ def measure(quick: bool = False, name: str = "world") -> pd.DataFrame:
     """
     settings = profile.load(name)
     encoder_seed = next(iter(settings.seeds.values()))
-    encoder, _ = pretraining.location(settings, encoder_seed)
+    location, _ = pretraining.location(settings, encoder_seed)
     seeds = range(1, 3 if quick else 9)
     rows = []
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RESULTS_ROOT=folder):
-        for recipe, (attention, dropout) in RECIPES.items():
-            place = _with_dropout(Path(encoder), Path(folder) / recipe, dropout)
-            study = _study(settings, place, attention, list(seeds))
-            for run in transfer.run(study, "none", "all", 0):
+        for recipe, how in RECIPES.items():
+            place = _with_dropout(Path(location), Path(folder) / recipe, how.dropout)
+            study = _study(settings, place, how.attention, list(seeds))
+            with patch.object(encoder, "precision", return_value=how.precision):
+                runs = transfer.run(study, "none", "all", 0)
+            for run in runs:
                 of_run = run.scores[run.scores["reported"]]
                 others = of_run[of_run["language"] != settings.source_language]["value"]
                 target, seed = run.cell.target, run.cell.seed
@@ -80,9 +95,9 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _with_dropout(encoder: Path, folder: Path, dropout: float) -> Path:
+def _with_dropout(original: Path, folder: Path, dropout: float) -> Path:
     """Copy an encoder; let it drop hidden states as XLM-R, and so much attention."""
-    shutil.copytree(encoder, folder)
+    shutil.copytree(original, folder)
     file = folder / "config.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     content |= {"hidden_dropout_prob": DROPOUT, "attention_probs_dropout_prob": dropout}
@@ -90,12 +105,12 @@ def _with_dropout(encoder: Path, folder: Path, dropout: float) -> Path:
     return folder
 
 
-def _study(settings: Profile, encoder: Path, attention: str, seeds: list[int]) -> Profile:
+def _study(settings: Profile, place: Path, attention: str, seeds: list[int]) -> Profile:
     """Return the profile that fine-tunes this encoder on the guarded targets, and nothing else."""
     return settings.model_copy(
         update={
-            "name": f"accuracy-{encoder.name}",
-            "encoder": Encoder.model_validate({"path": str(encoder), "attention": attention}),
+            "name": f"accuracy-{place.name}",
+            "encoder": Encoder.model_validate({"path": str(place), "attention": attention}),
             "pretraining": Pretraining(),
             "conditions": {"none": Condition()},
             "targets": {name: settings.targets[name] for name in TARGETS},

@@ -142,7 +142,7 @@ class Batches(Dataset):
             for piece in pieces([self.features[i] for i in batch], self.at_once):
                 sizes = [_size(feature) for feature in piece]
                 positions += sum(rows for rows, _ in sizes) * max(longest for _, longest in sizes)
-        return round(1 - self.tokens() / positions, 4)
+        return round(1 - self.tokens() / positions, 4) if positions else 0.0
 
 
 def _size(feature: Feature) -> tuple[int, int]:

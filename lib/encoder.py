@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ from lib.errors import InputError
 from lib.profile import Encoder
 
 MAXIMUM_LENGTH = 512
-Attention = Literal["auto", "padded", "packed"]
+DEFAULT = Encoder()
 SPECIAL = ("cls", "sep", "pad", "unk", "mask")
 
 # A report of the head that an encoder leaves behind, and bars, would flood every notebook.
@@ -98,7 +98,7 @@ def _in_fixed_order(tokenizer: Any) -> Any:
 
 
 def new(settings: Encoder, vocabulary_size: int) -> Any:
-    """Return an untrained encoder of XLM-R's architecture with its MLM head, on the device."""
+    """Return an untrained encoder of XLM-R's architecture with its MLM head; as `load_for_mlm`."""
     configuration = XLMRobertaConfig(
         vocab_size=vocabulary_size,
         num_hidden_layers=settings.layers,
@@ -114,8 +114,7 @@ def new(settings: Encoder, vocabulary_size: int) -> Any:
         pad_token_id=1,
         eos_token_id=2,
     )
-    model: Any = XLMRobertaForMaskedLM(configuration)
-    return model.to(device())
+    return _ready(XLMRobertaForMaskedLM(configuration), settings)
 
 
 def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
@@ -146,11 +145,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def precision(of: torch.device) -> torch.dtype:
+def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
     """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
 
     Weights, their updates, heads and losses are in single precision everywhere.
     """
+    if wanted == "float32":
+        return torch.float32
     if of.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     able = torch.cpu.get_capabilities()
@@ -158,31 +159,39 @@ def precision(of: torch.device) -> torch.dtype:
     return torch.bfloat16 if halves else torch.float32
 
 
+def _precision_of(model: Any) -> torch.dtype:
+    return getattr(model, "precision", torch.float32)
+
+
 def reading(model: Any) -> dict[str, str]:
     """Say how an encoder is read, for the record: in which precision, padded or packed."""
     return {
-        "precision": str(precision(model.device)).removeprefix("torch."),
+        "precision": str(_precision_of(model)).removeprefix("torch."),
         "attention": "packed" if packing.packs(model) else "padded",
     }
 
 
 def load(
-    folder: str | Path, revision: str = "", random: bool = False, attention: Attention = "auto"
+    folder: str | Path, revision: str = "", how: Encoder = DEFAULT, random: bool = False
 ) -> Any:
     """Load an encoder without any head; with `random`, its architecture with fresh weights.
 
-    It is on the device, and reads as `attention` says (`packing.choose`). Raises InputError where
+    It is on the device, and reads as `how` says (`attention`, `precision`). Raises InputError where
     there is none, where a weight of the encoder is missing, or where it cannot read so.
     """
-    model = _load(AutoModel, folder, revision, random, add_pooling_layer=False).to(device())
-    packing.choose(model, attention)
-    return model
+    return _ready(_load(AutoModel, folder, revision, random, add_pooling_layer=False), how)
 
 
-def load_for_mlm(folder: str | Path, revision: str = "", attention: Attention = "auto") -> Any:
+def load_for_mlm(folder: str | Path, revision: str = "", how: Encoder = DEFAULT) -> Any:
     """Load an encoder with its masked-language-model head, as `load` does."""
-    model = _load(AutoModelForMaskedLM, folder, revision, False).to(device())
-    packing.choose(model.base_model, attention)
+    return _ready(_load(AutoModelForMaskedLM, folder, revision, False), how)
+
+
+def _ready(model: Any, how: Encoder) -> Any:
+    """Bring a model to the device; let it, and its encoder, read as is wanted."""
+    model = model.to(device())
+    packing.choose(model.base_model, how.attention)
+    model.precision = model.base_model.precision = precision(model.device, how.precision)
     return model
 
 
@@ -238,10 +247,10 @@ def read(
     """Return the last hidden states, or those of every layer from the embeddings on.
 
     `input_ids`, `attention_mask`: [n, length], padded on the right; each state: [n, length, width],
-    in the device's `precision`. What stands at padding is of no meaning.
+    in the encoder's precision. What stands at padding is of no meaning.
     """
     of = segments(model, input_ids, attention_mask)
-    dtype = precision(input_ids.device)
+    dtype = _precision_of(model)
     with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
         if packing.packs(model):
             return packing.read(model, input_ids, attention_mask, of, every_layer)
@@ -264,7 +273,7 @@ def masked_logits(model: Any, input_ids: torch.Tensor, chosen: torch.Tensor) -> 
     head = getattr(model, "lm_head", getattr(model, "cls", None))
     if head is None and {"head", "decoder"} <= dict(model.named_children()).keys():
         head = nn.Sequential(model.head, model.decoder)
-    dtype = precision(input_ids.device)
+    dtype = _precision_of(model)
     with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
         if head is None:
             return model(input_ids=input_ids).logits[chosen]

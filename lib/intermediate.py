@@ -181,9 +181,8 @@ def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     from lib import encoder, mixture, training
 
     training.set_seed(job.seed)
-    attention = job.settings.encoder.attention
     load = encoder.load_for_mlm if job.how.joint_mlm else encoder.load
-    whole = load(*job.location, attention=attention)
+    whole = load(*job.location, job.settings.encoder)
     model = whole.base_model
     parts = {name: _Part.of(job, name, model) for name in job.how.trained}
     order = _order(job, parts)
@@ -289,7 +288,7 @@ def _train_masked(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     per_batch = tokens // masking.block_tokens
     plan = pretraining.sample_blocks(sizes, 1.0, updates, per_batch, job.seed)
     training.set_seed(job.seed)
-    model = encoder.load_for_mlm(*job.location)
+    model = encoder.load_for_mlm(*job.location, settings.encoder)
     data = batches.MaskedBlocks(
         blocks, plan, special, len(job.tokenizer), masking.masking_probability, job.seed,
         job.budget.tokens_at_once,

@@ -54,7 +54,7 @@ def run(settings: Profile, encoder_seed: int) -> Run:
     if settings.encoder.path and not budget.tokens:
         path, revision = profile.encoder_path(settings), settings.encoder.revision
         encoder.load_tokenizer(path, revision)
-        model = encoder.load(path, revision, attention=settings.encoder.attention)
+        model = encoder.load(path, revision, settings.encoder)
         size = sum(p.numel() for p in model.parameters())
         return finish(
             here,
@@ -68,7 +68,7 @@ def run(settings: Profile, encoder_seed: int) -> Run:
     if settings.encoder.path:
         path, revision = profile.encoder_path(settings), settings.encoder.revision
         tokenizer = encoder.load_tokenizer(path, revision)
-        model = encoder.load_for_mlm(path, revision)
+        model = encoder.load_for_mlm(path, revision, settings.encoder)
     else:
         sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
         tokenizer = encoder.train_tokenizer(

@@ -34,7 +34,8 @@ class Encoder(Strict):
     """Name an existing encoder (`path`), or size one of XLM-R's architecture to train ourselves.
 
     `attention` says how it reads sequences of several lengths: `padded`, `packed` into one row
-    without padding (`lib.packing`), or whichever pays on the device (`auto`).
+    without padding (`lib.packing`), or whichever pays on the device (`auto`). `precision` is that
+    of its products: bfloat16 where the device has it (`auto`), or float32 anywhere.
     XLM-R's `initializer_range` is made for a width of 768. A width of 128 wants about 0.06: with
     0.02 its attention stays even, and MLM on a plateau, for most of a short training (measured).
     """
@@ -42,6 +43,7 @@ class Encoder(Strict):
     path: str = ""
     revision: str = ""
     attention: Literal["auto", "padded", "packed"] = "auto"
+    precision: Literal["auto", "float32"] = "auto"
     layers: Positive = 2
     hidden_size: Positive = 128
     attention_heads: Positive = 4

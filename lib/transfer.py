@@ -80,8 +80,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     training.use_threads(settings.workflow.threads)
     training.set_seed(seed)
     tokenizer = encoder.load_tokenizer(*location)
-    attention = settings.encoder.attention
-    model = encoder.load(*location, random=how.random_encoder, attention=attention)
+    model = encoder.load(*location, settings.encoder, random=how.random_encoder)
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
         sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])

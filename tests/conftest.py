@@ -55,7 +55,7 @@ def single_precision() -> Iterator[None]:
     from lib import encoder
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "precision", lambda device: torch.float32)
+        patch.setattr(encoder, "precision", lambda *wanted: torch.float32)
         yield
 
 
@@ -66,7 +66,7 @@ def half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from lib import encoder
 
-    monkeypatch.setattr(encoder, "precision", lambda device: torch.bfloat16)
+    monkeypatch.setattr(encoder, "precision", lambda *wanted: torch.bfloat16)
 
 
 @pytest.fixture

@@ -135,6 +135,7 @@ def test_the_share_of_padding_is_counted_as_batches_are_padded() -> None:
     # Together 4 sequences of 4 positions hold 8 tokens; the second alone holds no padding.
     assert batches.Batches(features, [[0, 1]], list).padding() == 0.5
     assert batches.Batches(features, [[1]], list).padding() == 0.0
+    assert batches.Batches(features, [], list).padding() == 0.0
     # In two pieces: 6 tokens in 2 x 4 positions, 2 in 2 x 1.
     assert batches.Batches(features, [[0, 1]], list, at_once=8).padding() == 0.2
 

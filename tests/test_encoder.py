@@ -253,6 +253,7 @@ def test_a_processor_computes_in_half_precision_where_it_has_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert precision(torch.device("cpu")) == expected
+    assert precision(torch.device("cpu"), "float32") == torch.float32
 
 
 def test_states_in_half_precision_are_near_and_weights_stay_single(

@@ -129,12 +129,12 @@ def test_packed_batches_give_the_same_logits_as_padded_ones(kind: str, small_enc
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_half_precision_packed_and_padded_logits_are_equally_near(
-    kind: str, small_encoder: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, small_encoder: Any
 ) -> None:
     head = made(kind, small_encoder()).eval()
     batch = head.collate([feature(kind, words, words) for words in (3, 9, 2)], PAD)
     whole = head(**batch)
-    monkeypatch.setattr(encoder, "precision", lambda device: torch.bfloat16)
+    head.encoder.precision = torch.bfloat16
     for attention in ("padded", "packed"):
         packing.choose(head.encoder, attention)
         found = head(**batch)

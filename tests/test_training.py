@@ -63,9 +63,7 @@ def test_batches_that_other_processes_make_train_to_the_same_weights(
         return made(**settings)
 
     monkeypatch.setattr(training, "TrainingArguments", recorded)
-    gpu = SimpleNamespace(
-        device=lambda: torch.device("cuda"), precision=lambda device: torch.float32
-    )
+    gpu = SimpleNamespace(device=lambda: torch.device("cuda"))
     monkeypatch.setattr(training, "encoder", gpu)
     overlapped = _train(tmp_path / "elsewhere").state_dict()
     assert workers == [2]

@@ -28,6 +28,7 @@ from lib.sizes import XLM_R, Shape
 STARTED = time.perf_counter()
 LATEST = 390.0  # seconds after which no case begins: a device may be lent for ten minutes at a time
 PADDED, EXAMPLES, FLAGS = "ours, padded", "examples, padded", "best flags, bfloat16"
+COMPILED = "ours, compiled"
 TINY = Shape(2, 32, 64, 500)
 FACTS = ["operations", "matrix_rate", "utilisation", "peak_memory_gib", "packed"]
 
@@ -232,8 +233,10 @@ def _mlm(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Prepa
     blocks = partial(synthetic.masked_blocks, number, case.length, shape.vocabulary)
     data = blocks(plan)
 
-    def ours() -> Prepared:
+    def ours(compiled: bool = False) -> Prepared:
         model = heads.MaskedLanguageModel(synthetic.model(shape, "auto")).to(encoder.device())
+        if compiled:
+            model.model.base_model.compile()
         return model, partial(_train, model, data)
 
     def stock_recipe(half: bool) -> Prepared:
@@ -247,11 +250,15 @@ def _mlm(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Prepa
         labels = torch.full_like(block["input_ids"], heads.IGNORED)
         labels = labels.masked_scatter(block["chosen"], block["labels"])
         single.append({"input_ids": block["input_ids"][0], "labels": labels[0]})
-    return {
+    recipes: dict[str, Callable[[], Prepared]] = {
         measuring.OURS: ours,
         FLAGS: partial(stock_recipe, half=True),
         EXAMPLES: partial(stock_recipe, half=False),
     }
+    # On a processor `lib.benchmark.pretraining` says what compiling is worth.
+    if torch.cuda.is_available():
+        recipes[COMPILED] = partial(ours, True)
+    return recipes
 
 
 def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Prepared]]:
@@ -263,11 +270,11 @@ def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Pr
     size = {"batch_tokens": case.tokens} if case.tokens else {"batch_examples": case.batch}
     budget = Budget(updates=updates, **size)
 
-    def head_on(attention: str) -> heads.Head:
+    def head_on(attention: synthetic.Attention) -> heads.Head:
         model = synthetic.model(shape, attention).base_model
         return heads.make(tasks.get(case.task), model).to(encoder.device())
 
-    def ours(attention: str) -> Prepared:
+    def ours(attention: synthetic.Attention) -> Prepared:
         head = head_on(attention)
         lengths = [batches.number_of_tokens(feature) for feature in made]
         plan = batches.plan_training(lengths, budget, seed=1)

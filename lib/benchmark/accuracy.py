@@ -14,10 +14,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
-import torch
 from scipy import stats
 
-from lib import encoder, pretraining, profile, transfer
+from lib import pretraining, profile, transfer
 from lib.profile import Condition, Encoder, Pretraining, Profile
 
 TARGETS = ("udpos", "panx", "xquad")
@@ -31,14 +30,14 @@ class Recipe:
 
     attention: str = "padded"
     dropout: float = DROPOUT
-    precision: torch.dtype = torch.bfloat16
+    precision: str = "auto"
 
 
 RECIPES = {
     PADDED: Recipe(),
     "packed": Recipe(attention="packed"),
     "padded, no attention dropout": Recipe(dropout=0.0),
-    "padded, float32": Recipe(precision=torch.float32),
+    "padded, float32": Recipe(precision="float32"),
 }
 
 
@@ -50,16 +49,14 @@ def measure(quick: bool = False, name: str = "world") -> pd.DataFrame:
     """
     settings = profile.load(name)
     encoder_seed = next(iter(settings.seeds.values()))
-    location, _ = pretraining.location(settings, encoder_seed)
+    encoder, _ = pretraining.location(settings, encoder_seed)
     seeds = range(1, 3 if quick else 9)
     rows = []
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RESULTS_ROOT=folder):
         for recipe, how in RECIPES.items():
-            place = _with_dropout(Path(location), Path(folder) / recipe, how.dropout)
-            study = _study(settings, place, how.attention, list(seeds))
-            with patch.object(encoder, "precision", return_value=how.precision):
-                runs = transfer.run(study, "none", "all", 0)
-            for run in runs:
+            place = _with_dropout(Path(encoder), Path(folder) / recipe, how.dropout)
+            study = _study(settings, place, how, list(seeds))
+            for run in transfer.run(study, "none", "all", 0):
                 of_run = run.scores[run.scores["reported"]]
                 others = of_run[of_run["language"] != settings.source_language]["value"]
                 target, seed = run.cell.target, run.cell.seed
@@ -105,12 +102,14 @@ def _with_dropout(original: Path, folder: Path, dropout: float) -> Path:
     return folder
 
 
-def _study(settings: Profile, place: Path, attention: str, seeds: list[int]) -> Profile:
+def _study(settings: Profile, place: Path, how: Recipe, seeds: list[int]) -> Profile:
     """Return the profile that fine-tunes this encoder on the guarded targets, and nothing else."""
     return settings.model_copy(
         update={
             "name": f"accuracy-{place.name}",
-            "encoder": Encoder.model_validate({"path": str(place), "attention": attention}),
+            "encoder": Encoder.model_validate(
+                {"path": str(place), "attention": how.attention, "precision": how.precision}
+            ),
             "pretraining": Pretraining(),
             "conditions": {"none": Condition()},
             "targets": {name: settings.targets[name] for name in TARGETS},

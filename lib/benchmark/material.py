@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lib import encoder, packing, paths, profile
+from lib import encoder, paths, profile
 from lib.batches import Feature, number_of_tokens
 from lib.errors import InputError
 from lib.profile import Encoder, Profile
@@ -41,9 +41,7 @@ def model(vocabulary_size: int, quick: bool) -> Any:
     from lib import training
 
     training.set_seed(1)
-    made: Any = encoder.new(QUICK_MODEL if quick else MODEL, vocabulary_size).to(encoder.device())
-    packing.choose(made.base_model, "auto")
-    return made
+    return encoder.new(QUICK_MODEL if quick else MODEL, vocabulary_size)
 
 
 class Counted:

@@ -127,7 +127,7 @@ def _plan(number: int, folder: Path) -> Work:
 def _model(layers: int) -> Any:
     sizes = Encoder(layers=layers, hidden_size=WIDTH, feed_forward_size=4 * WIDTH, dropout=0.0)
     training.set_seed(1)
-    return encoder.new(sizes, len(_tokenizer())).base_model.to(encoder.device())
+    return encoder.new(sizes, len(_tokenizer())).base_model
 
 
 def _head(layers: int = 1) -> Any:

@@ -5,13 +5,13 @@ where there is no network.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
-from lib import encoder, packing, paths
+from lib import encoder, paths
 from lib.batches import Feature, MaskedBlocks, SpecialTokens
 from lib.profile import Encoder
 from lib.sizes import Shape
@@ -67,7 +67,10 @@ def masked_blocks(
     return MaskedBlocks(blocks, plan, special, vocabulary, MASKED, seed=1)
 
 
-def model(shape: Shape, attention: str = "padded") -> Any:
+Attention = Literal["auto", "padded", "packed"]
+
+
+def model(shape: Shape, attention: Attention = "padded") -> Any:
     """Return a masked language model of XLM-R's architecture on the device, weights random.
 
     Its encoder (`base_model`) reads as `attention` says (`lib.packing`).
@@ -77,9 +80,8 @@ def model(shape: Shape, attention: str = "padded") -> Any:
         hidden_size=shape.width,
         attention_heads=max(1, shape.width // HEAD_WIDTH),
         feed_forward_size=shape.feed_forward,
+        attention=attention,
     )
     torch.manual_seed(1)
     with torch.device(encoder.device()):
-        made: Any = encoder.new(sizes, shape.vocabulary)
-    packing.choose(made.base_model, attention)
-    return made
+        return encoder.new(sizes, shape.vocabulary)

@@ -148,7 +148,8 @@ def device() -> torch.device:
 def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
     """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
 
-    Weights, their updates, heads and losses are in single precision everywhere.
+    Weights, their updates, losses and all but the widest product of heads are in single precision
+    everywhere.
     """
     if wanted == "float32":
         return torch.float32
@@ -161,6 +162,12 @@ def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
 
 def _precision_of(model: Any) -> torch.dtype:
     return getattr(model, "precision", torch.float32)
+
+
+def products(model: Any, device: torch.device) -> torch.autocast:
+    """Return the context in which matrix products are in a model's precision."""
+    dtype = _precision_of(model)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def reading(model: Any) -> dict[str, str]:
@@ -250,8 +257,7 @@ def read(
     in the encoder's precision. What stands at padding is of no meaning.
     """
     of = segments(model, input_ids, attention_mask)
-    dtype = _precision_of(model)
-    with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
+    with products(model, input_ids.device):
         if packing.packs(model):
             return packing.read(model, input_ids, attention_mask, of, every_layer)
         output = model(
@@ -273,8 +279,7 @@ def masked_logits(model: Any, input_ids: torch.Tensor, chosen: torch.Tensor) -> 
     head = getattr(model, "lm_head", getattr(model, "cls", None))
     if head is None and {"head", "decoder"} <= dict(model.named_children()).keys():
         head = nn.Sequential(model.head, model.decoder)
-    dtype = _precision_of(model)
-    with torch.autocast(input_ids.device.type, dtype, enabled=dtype != torch.float32):
+    with products(model, input_ids.device):
         if head is None:
             return model(input_ids=input_ids).logits[chosen]
         return head(model.base_model(input_ids=input_ids).last_hidden_state[chosen])

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lib import encoder as encoders
 from lib.batches import Feature, pad
 from lib.features import RELATIONS
 from lib.heads import IGNORED, Head, Output
@@ -81,10 +82,15 @@ class BiaffineParser(Head):
 
     def _relation_scores(self, nodes: torch.Tensor, governor: torch.Tensor) -> torch.Tensor:
         """Score every relation of each word to its governor: [n, words, relations]."""
-        dependents = nodes[:, 1:]
-        heads = _of(nodes, governor)
-        biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
-        return biaffine + self.output(dependents) + self.head_output(heads)
+        return self._named(nodes[:, 1:], _of(nodes, governor))
+
+    def _named(self, dependents: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
+        """Score every relation of dependents to heads, both [n, words, size]."""
+        # Of a parser's own products this is the one as costly as a layer of the encoder.
+        with encoders.products(self.encoder, dependents.device):
+            biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
+        linear = self.output(dependents) + self.head_output(heads)
+        return biaffine.to(linear.dtype) + linear
 
     def _decode(self, arcs: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Return the best head of each word by itself: [n, words]."""
@@ -116,9 +122,7 @@ class DeepBiaffineParser(BiaffineParser):
 
     def _relation_scores(self, nodes: torch.Tensor, governor: torch.Tensor) -> torch.Tensor:
         dependents = self.relation_dependent(nodes[:, 1:])
-        heads = _of(self.relation_head(nodes), governor)
-        biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
-        return biaffine + self.output(dependents) + self.head_output(heads)
+        return self._named(dependents, _of(self.relation_head(nodes), governor))
 
     def _decode(self, arcs: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         chosen = arcs.argmax(-1)

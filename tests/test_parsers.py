@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lib.parsers import BiaffineParser, DeepBiaffineParser, maximum_spanning_tree
+from tests.test_heads import PAD, feature, made
 
 
 def is_tree(heads: Any) -> bool:
@@ -163,3 +164,17 @@ def arcs_of(head: DeepBiaffineParser, batch: dict[str, torch.Tensor]) -> tuple[A
     head._decode = lambda *given: (seen.append(given), decode(*given))[1]  # type: ignore
     head(**batch)
     return seen[0]
+
+
+def test_relations_in_half_precision_are_near_and_the_loss_is_single(small_encoder: Any) -> None:
+    head = made("parsing", small_encoder()).eval()
+    torch.nn.init.normal_(head.relations, std=0.3)
+    batch = head.collate([feature("parsing", words, words) for words in (3, 9)], PAD)
+    nodes = torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(0))
+    expected = head._relation_scores(nodes, batch["heads"].clamp(min=0))
+    head.encoder.precision = torch.bfloat16
+    found = head._relation_scores(nodes, batch["heads"].clamp(min=0))
+    # bfloat16 keeps eight bits; a score sums 256 products.
+    torch.testing.assert_close(found, expected, atol=0.1, rtol=0.05)
+    assert found.dtype == torch.float32 and not torch.equal(found, expected)
+    assert head(**batch)["loss"].dtype == torch.float32

@@ -19,8 +19,8 @@ from lib.errors import InputError
 NEIGHBOURS = 4
 # Sentences a side and width: XLM-R base on a CPU; on CUDA German and English in XLM-R large.
 TATOEBA, BUCC_SLICE, BUCC = (1_000, 768), (20_000, 768), (400_000, 1_024)
-FLAT = "faiss_flat"
-ALL_PAIRS = "torch_all_pairs_float32"
+FLAT = "faiss, flat"
+ALL_PAIRS = "all pairs, float32"
 
 
 def measure(quick: bool = False) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def _tatoeba(number: int, width: int, times: int) -> pd.DataFrame:
         measuring.OURS: lambda: retrieval.nearest_neighbours(queries, candidates),
         FLAT: lambda: faiss_flat(queries, candidates, 1),
     }
-    return _compared(f"tatoeba_{number}x{number}x{width}", recipes, number, times)
+    return _compared(f"Tatoeba, {number:,} × {number:,}", recipes, number, times)
 
 
 def _bucc(number: int, width: int) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def _bucc(number: int, width: int) -> pd.DataFrame:
         measuring.OURS: lambda: retrieval.nearest_both_ways(left, right, NEIGHBOURS),
         FLAT: lambda: (faiss_flat(left, right, NEIGHBOURS), faiss_flat(right, left, NEIGHBOURS)),
     }
-    return _compared(f"bucc_{number}x{number}x{width}", recipes, 2 * number)
+    return _compared(f"BUCC, {number:,} × {number:,}", recipes, 2 * number)
 
 
 def _bucc_on_cuda(number: int, width: int) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def _bucc_on_cuda(number: int, width: int) -> pd.DataFrame:
         measuring.OURS: lambda: retrieval.nearest_both_ways(left, right, NEIGHBOURS, device=device),
         ALL_PAIRS: flat,
     }
-    return _compared(f"bucc_{number}x{number}x{width}", recipes, 2 * number)
+    return _compared(f"BUCC, {number:,} × {number:,}", recipes, 2 * number)
 
 
 def _compared(

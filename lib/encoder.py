@@ -197,8 +197,8 @@ def load_for_mlm(folder: str | Path, revision: str = "", how: Encoder = DEFAULT)
 def _ready(model: Any, how: Encoder) -> Any:
     """Bring a model to the device; let it, and its encoder, read as is wanted."""
     model = model.to(device())
-    packing.choose(model.base_model, how.attention)
     model.precision = model.base_model.precision = precision(model.device, how.precision)
+    packing.choose(model.base_model, how.attention, model.precision)
     return model
 
 

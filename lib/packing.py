@@ -40,14 +40,15 @@ def attend(
 
     `query`, `key`, `value`: [1, heads, tokens, width]; `ends`: int64 [sequences + 1], where each
     sequence ends, from 0; `longest`: at least the tokens of the longest. Returns [1, tokens, heads,
-    width]. Without dropout, on a GPU, PyTorch's variable-length attention, which has none; with
-    dropout its attention over nested tensors, which has (both are flash attention there).
+    width]. In half precision on a GPU and without dropout, PyTorch's variable-length attention,
+    which has neither of the others; else its attention over nested tensors (both are flash
+    attention there).
     """
     if ends is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    if query.is_cuda and not dropout:
+    if query.is_cuda and query.dtype != torch.float32 and not dropout:
         from torch.nn.attention.varlen import varlen_attn
 
         rows, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
@@ -71,7 +72,7 @@ AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def choose(model: Any, wanted: str) -> None:
+def choose(model: Any, wanted: str, precision: torch.dtype) -> None:
     """Let an encoder, on its device, read packed rows where it can and where that pays.
 
     `auto` packs on a GPU in half precision, which is what its kernels take, after a check that they
@@ -82,10 +83,10 @@ def choose(model: Any, wanted: str) -> None:
     if wanted == "packed" and not able:
         raise InputError(f"encoder.attention: a {model.config.model_type!r} encoder cannot read "
                          f"packed rows: expected {' or '.join(TYPES)}")  # fmt: skip
-    on_gpu = model.device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if wanted == "padded" or not able or (wanted == "auto" and not on_gpu):
+    pays = model.device.type == "cuda" and precision != torch.float32
+    if wanted == "padded" or not able or (wanted == "auto" and not pays):
         return
-    if wanted == "auto" and (difference := _check(model, torch.bfloat16)):
+    if wanted == "auto" and (difference := _check(model, precision)):
         print(f"packed attention is not used on this device: {difference}")
         return
     model.set_attn_implementation(NAME)

@@ -1,6 +1,7 @@
 """Several sequences in one row are read as each would be alone."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def packed(model: Any) -> Any:
-    packing.choose(model, "packed")
+    packing.choose(model, "packed", torch.float32)
     assert packing.packs(model)
     return model
 
@@ -136,7 +137,7 @@ def test_in_half_precision_packed_and_padded_logits_are_equally_near(
     whole = head(**batch)
     head.encoder.precision = torch.bfloat16
     for attention in ("padded", "packed"):
-        packing.choose(head.encoder, attention)
+        packing.choose(head.encoder, attention, torch.float32)
         found = head(**batch)
         assert found["loss"].dtype == torch.float32
         # bfloat16 keeps eight bits: two layers of states of size 1 are off by a few hundredths.
@@ -152,7 +153,7 @@ def test_packed_batches_give_the_same_gradients_as_padded_ones(
     batch = head.collate([feature(kind, words, words) for words in (3, 9, 2)], PAD)
     gradients = []
     for attention in ("padded", "packed"):
-        packing.choose(head.encoder, attention)
+        packing.choose(head.encoder, attention, torch.float32)
         head.zero_grad()
         head(**batch)["loss"].backward()
         gradients.append([p.grad.clone() for p in head.parameters() if p.grad is not None])
@@ -167,8 +168,25 @@ def test_a_processor_pads_unless_it_is_told_to_pack(small_encoder: Any) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here, which packs")
     model = small_encoder()
-    packing.choose(model, "auto")
+    packing.choose(model, "auto", torch.bfloat16)
     assert not packing.packs(model)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("cuda", torch.bfloat16, True), ("cuda", torch.float32, False),
+     ("cpu", torch.bfloat16, False)],
+)  # fmt: skip
+def test_rows_are_packed_where_the_device_has_kernels_for_their_precision(
+    device: str, precision: torch.dtype, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[str] = []
+    config = SimpleNamespace(model_type="xlm-roberta", is_decoder=False)
+    model = SimpleNamespace(config=config, device=torch.device(device),
+                            set_attn_implementation=chosen.append)  # fmt: skip
+    monkeypatch.setattr(packing, "_check", lambda model, precision: "")
+    packing.choose(model, "auto", precision)
+    assert chosen == [packing.NAME] * expected
 
 
 def test_the_check_finds_a_kernel_that_looks_at_the_neighbour(small_encoder: Any) -> None:
@@ -191,10 +209,10 @@ def broken(*arguments: Any, **options: Any) -> None:
 
 def test_an_encoder_that_cannot_pack_is_padded_or_refused_in_one_line() -> None:
     model = DistilBertModel(DistilBertConfig(vocab_size=VOCABULARY, dim=16, n_layers=1, n_heads=2))
-    packing.choose(model, "auto")
+    packing.choose(model, "auto", torch.bfloat16)
     assert not packing.packs(model)
     with pytest.raises(InputError, match=r"encoder\.attention: a 'distilbert' encoder"):
-        packing.choose(model, "packed")
+        packing.choose(model, "packed", torch.float32)
 
 
 def test_a_saved_encoder_does_not_ask_for_packing(model: Any, tmp_path: Any) -> None:

@@ -148,16 +148,17 @@ def device() -> torch.device:
 def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
     """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
 
-    Weights, their updates, losses and all but the widest product of heads are in single precision
-    everywhere.
+    Weights, their updates, losses and heads are in single precision everywhere, but for the head of
+    MLM and the parsers' widest product.
     """
     if wanted == "float32":
         return torch.float32
     if of.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Cards before Ampere only emulate it.
+        halves = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if halves else torch.float32
     able = torch.cpu.get_capabilities()
-    halves = able.get("avx512_bf16") or able.get("amx_bf16")
-    return torch.bfloat16 if halves else torch.float32
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
 def _precision_of(model: Any) -> torch.dtype:

@@ -137,10 +137,7 @@ def predict(head: torch.nn.Module, batches: Batches) -> Any:
     with torch.inference_mode():
         for number, indices in enumerate(batches.plan):
             batch = {key: value.to(device) for key, value in batches[number].items()}
-            predictions = head(**batch)["predictions"]
-            # numpy has no bfloat16
-            floating = predictions.is_floating_point()
-            yield indices, (predictions.float() if floating else predictions).cpu().numpy()
+            yield indices, head(**batch)["predictions"].cpu().numpy()
 
 
 def _trees(examples: Sequence[Example], made: list[Feature], outputs: list[Any]) -> list[Any]:

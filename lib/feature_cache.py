@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from functools import cache, lru_cache
 from io import StringIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from lib import features, paths
@@ -34,29 +35,43 @@ def make(
     text = json.dumps(wanted, ensure_ascii=False)
     file = paths.features() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     with _no_collection():
+        kept = _read(file)
+        if kept:
+            sys.stdout.write(kept["said"])
+            return kept["features"]
+        printed = StringIO()
         try:
-            kept = json.loads(file.read_bytes())
-            said, made = kept["said"], kept["features"]
-        except (OSError, ValueError, KeyError, TypeError):
-            with redirect_stdout(StringIO()) as printed:
+            with redirect_stdout(printed):
                 made = features.make(task, examples, tokenizer, length, pair)
-            said = printed.getvalue()
-            _write(file, {"said": said, "features": made})
-    sys.stdout.write(said)
-    return made
+        finally:
+            sys.stdout.write(printed.getvalue())
+        _write(file, {"said": printed.getvalue(), "features": made})
+        return made
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Return what is kept, or None where that is nothing or damaged."""
+    try:
+        kept = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, dict) and kept.keys() == {"said", "features"} else None
 
 
 def _write(file: Path, content: Any) -> None:
-    """Write whole or not at all; two processes may write the same. Without room, go on without."""
-    part = file.with_suffix(f".{os.getpid()}")
+    """Write whole or not at all; several processes may write the same. Without room, go on."""
+    part = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), "utf-8")
-        part.replace(file)
+        with NamedTemporaryFile(
+            "w", dir=file.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as part:
+            part.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+        os.replace(part.name, file)
     except OSError as error:
         print(f"{file.parent}: features are not kept: {error.strerror}", file=sys.stderr)
-        with suppress(OSError):
-            part.unlink()
+        if part:
+            Path(part.name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -86,5 +101,6 @@ def _fingerprint(tokenizer: Any) -> str:
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     content |= {"truncation": None, "padding": None}
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    told = json.dumps([content, special, tokenizer.model_max_length], sort_keys=True)
+    cuts = [tokenizer.model_max_length, tokenizer.truncation_side]
+    told = json.dumps([content, special, cuts], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()

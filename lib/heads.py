@@ -198,7 +198,7 @@ class SpanFinder(Head):
         labels: torch.Tensor,
     ) -> Output:
         """Return predictions [n, length, 2]: logits of start and end."""
-        logits = self.output(self.hidden(input_ids, attention_mask)).float()
+        logits = self.output(self.hidden(input_ids, attention_mask))
         allowed = context.clone()
         allowed[:, 0] = True
         logits = logits.masked_fill(~allowed.unsqueeze(-1), -1e4)

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -212,7 +213,8 @@ def collect(profile: str) -> pd.DataFrame:
     """Return the one tidy table of a profile's transfer scores, one row per score.
 
     Columns: condition, target, language, metric, value, n, seed, encoder_seed, split, layer (only
-    retrieval has it), reported (the metric and layer that the study reports).
+    retrieval has it), reported (the metric and layer that the study reports). A line says so where
+    cells were made in different precisions or ways of reading, as by machines that are not alike.
     Raises InputError where nothing is finished.
     """
     folder = paths.results(profile) / "transfer"
@@ -220,4 +222,14 @@ def collect(profile: str) -> pd.DataFrame:
     finished = [file for file in files if (file.parent / "run.json").is_file()]
     if not finished:
         raise InputError(f"{folder}: no finished cell; run `make figures PROFILE={profile}` first")
+    ways = Counter(_way(file.parent / "run.json") for file in finished)
+    if len(ways) > 1:
+        counted = ", ".join(f"{number} in {way}" for way, number in sorted(ways.items()))
+        print(f"{profile}: not all cells were made alike: {counted}")
     return pd.concat([pd.read_parquet(file) for file in finished], ignore_index=True)[SCORES]
+
+
+def _way(file: Path) -> str:
+    """Name the precision and the way of reading that a cell was made in."""
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return f"{record.get('precision', 'float32')}, {record.get('attention', 'padded')}"

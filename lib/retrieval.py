@@ -299,4 +299,4 @@ def _scaled(vectors: np.ndarray, dtype: type[np.floating] = np.float32) -> np.nd
     wide = vectors.astype(np.float64)
     lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
     lengths[lengths == 0] = 1
-    return vectors.astype(dtype) * (1 / lengths).astype(dtype)[:, None]
+    return (wide / lengths[:, None]).astype(dtype)

@@ -178,7 +178,7 @@ def language_means(differences: pd.DataFrame, targets: list[str]) -> pd.DataFram
     Milliken 1980). Languages without a common chain of targets cannot be told apart from targets.
     """
     rows = []
-    chosen = differences[differences["target"].isin(targets)]
+    chosen = differences[differences["target"].isin(targets)].dropna(subset=["difference"])
     for replicate, block in chosen.groupby("replicate", sort=False):
         wide = block.pivot(index="language", columns="target", values="difference")
         present, sums = wide.notna().to_numpy(dtype=float), wide.fillna(0.0).to_numpy()

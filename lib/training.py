@@ -126,8 +126,9 @@ def train(
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
-        # On a GPU batches are padded and brought over while it works on those before.
-        dataloader_num_workers=2 if on_gpu else 0,
+        # On a GPU batches are padded and brought over while it works on those before. One process
+        # is enough for that, and each has a copy of the features as it reads them.
+        dataloader_num_workers=1 if on_gpu else 0,
         dataloader_prefetch_factor=4 if on_gpu else None,
         dataloader_pin_memory=on_gpu,
         accelerator_config={"non_blocking": on_gpu},
@@ -149,8 +150,10 @@ def train(
         print(f"{what}: goes on from {last.name}", file=sys.stderr)
     # Trainer ends with a search for garbage among all that stands, whatever the training's length.
     gc.freeze()
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    gc.unfreeze()
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        gc.unfreeze()
     keys = ("step", "loss", "learning_rate")
     return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
 

@@ -82,6 +82,7 @@ def run(name: str, cores: str, extra: list[str]) -> int:
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
+    at_once = kernels_at_once(settings, cores)
     inventory.check(settings)
     folder = paths.results(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,9 @@ def run(name: str, cores: str, extra: list[str]) -> int:
         if missing or not (paths.figures(settings.name) / "answer.md").is_file():
             for made in folder.glob("analysis_*/notebook.ipynb"):
                 made.unlink()
-        return _call(settings, command(settings, name, cores, extra), cores, lock.fileno(), missing)
+        return _call(
+            settings, command(settings, name, cores, extra), at_once, lock.fileno(), missing
+        )
 
 
 def command(settings: Profile, name: str, cores: str, extra: list[str]) -> list[str]:
@@ -124,9 +127,10 @@ def kernels_at_once(settings: Profile, cores: str) -> int:
     return min(number, settings.workflow.cells_per_device or number)
 
 
-def _call(settings: Profile, command: list[str], cores: str, lock: int, missing: list[Cell]) -> int:
+def _call(
+    settings: Profile, command: list[str], at_once: int, lock: int, missing: list[Cell]
+) -> int:
     """Call Snakemake, keep a record of the call, and say where the figures are."""
-    at_once = kernels_at_once(settings, cores)
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     started = time.perf_counter()
     status = _follow(command, environment, lock, missing)

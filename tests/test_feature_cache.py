@@ -119,6 +119,15 @@ def test_a_wrong_label_is_refused_each_time_and_nothing_is_kept(letters: Any, st
     assert not store.exists()
 
 
+def test_what_was_said_before_a_refusal_is_said(
+    letters: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [*PAIRS[:2], PAIRS[2] | {"label": "maybe"}]
+    with pytest.raises(InputError):
+        feature_cache.make(tasks.get("xnli"), wrong, letters, 12)
+    assert "2 of 3 pairs of xnli are longer than 12" in capsys.readouterr().out
+
+
 def test_without_a_place_to_keep_them_features_are_made_all_the_same(
     letters: Any, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,6 +196,7 @@ def test_the_check_finds_a_kernel_that_looks_at_the_neighbour(small_encoder: Any
         return right(row, ends[[0, -1]], min_seqlen=1, max_seqlen=int(ends[-1]))
 
     assert packing._check(model, torch.float32) == ""
+    assert torch.tensor(1.0) - packing.LEAST_DROPOUT == 1 and packing.LEAST_DROPOUT > 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "nested_tensor_from_jagged", leaking)
         assert "away from attention under a mask" in packing._check(model, torch.float32)

@@ -186,3 +186,16 @@ def test_a_record_is_plain_json(cell: Cell) -> None:
     record = json.loads(cell.run_file.read_text(encoding="utf-8"))
     assert record["parameters"] == PARAMETERS
     assert record["cell"] == cell.key
+
+
+def test_cells_that_were_not_made_alike_are_counted_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = [{"precision": "bfloat16", "attention": "packed"}] * 2 + [{}]
+    for seed, of_cell in enumerate(facts, 1):
+        cell = Cell("small", "transfer", seed, "stsb", "udpos")
+        results.finish(cell, PARAMETERS, of_cell, started=0.0, scores=scores(seed=seed))
+        results.collect("small")
+        said = capsys.readouterr().out
+        assert bool(said) == (seed == 3)
+    assert "not all cells were made alike: 2 in bfloat16, packed, 1 in float32, padded" in said

@@ -325,3 +325,9 @@ def test_a_sentence_that_stands_twice_is_in_no_pair():
     assert (found.sources.tolist(), found.targets.tolist(), found.scores.tolist()) == (
         [3], [1], [1.0]
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e30])
+def test_the_smallest_and_largest_vectors_have_directions_too(size):
+    queries, candidates = np.array([[size, 0.0]]), np.array([[0.0, size], [size, 0.0]])
+    assert nearest_neighbours(queries, candidates).tolist() == [1]

@@ -111,8 +111,11 @@ def test_language_means_are_plain_means_when_complete_and_additive_fits_when_not
     plain = statistics.language_means(difference_of(full), ["x", "y"])
     assert plain["difference"].tolist() == pytest.approx(expected)
     del full["y", "b", "1"]
-    holed = statistics.language_means(difference_of(full), ["x", "y"])
-    assert holed["difference"].tolist() == pytest.approx(expected)
+    unknown = full | {("y", "b", "1"): float("nan"), ("x", "d", "1"): float("nan")}
+    for values in (full, unknown):  # a difference that is not a number is one that is not there
+        holed = statistics.language_means(difference_of(values), ["x", "y"])
+        assert holed["language"].tolist() == ["a", "b", "c"]
+        assert holed["difference"].tolist() == pytest.approx(expected)
 
 
 def test_language_means_agree_with_statsmodels_on_noisy_incomplete_data():

@@ -89,8 +89,7 @@ class BiaffineParser(Head):
         # Of a parser's own products this is the one as costly as a layer of the encoder.
         with encoders.products(self.encoder, dependents.device):
             biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
-        linear = self.output(dependents) + self.head_output(heads)
-        return biaffine.to(linear.dtype) + linear
+        return biaffine.to(dependents.dtype) + self.output(dependents) + self.head_output(heads)
 
     def _decode(self, arcs: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Return the best head of each word by itself: [n, words]."""

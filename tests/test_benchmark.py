@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from lib import encoder, heads, tasks
+from lib import heads, tasks
 from lib.batches import Feature
 from lib.benchmark import evaluation, figure, fine_tuning, material, measuring, pretraining, stock
 from lib.benchmark import synthetic as made_up
@@ -88,13 +88,6 @@ def test_recipes_take_turns_after_a_round_that_does_not_count() -> None:
     assert set(table["seconds"]) == {2.0}
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in single precision, so that what should be the same can be seen to be."""
-    monkeypatch.setattr(encoder, "precision", lambda of: torch.float32)
-
-
-@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("task", ["udpos", "xnli", "xquad", "ud_parsing"])
 def test_stock_code_reads_the_same_through_a_head_however_it_is_padded(task: str) -> None:
     head, collate = head_of(task), partial(head_of(task).collate, pad_id=1)
@@ -108,7 +101,6 @@ def test_stock_code_reads_the_same_through_a_head_however_it_is_padded(task: str
             assert head(**batch)["loss"].item() == pytest.approx(ours.item(), rel=1e-5)
 
 
-@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("task", ["udpos", "xnli", "xquad"])
 def test_the_loop_over_languages_predicts_what_one_pass_does(task: str) -> None:
     head, features = head_of(task), features_of(task)

@@ -140,8 +140,8 @@ def test_a_call_that_makes_cells_leaves_a_line_and_one_that_makes_none_does_not(
     monkeypatch.setattr(workflow, "_follow", follow)
     study, cells = profile.load("world"), [Cell("world", "pretrain", seed) for seed in (1, 2)]
     paths.results("world").mkdir(parents=True)
-    assert workflow._call(study, ["snakemake"], "3", 0, cells) == 1
-    assert workflow._call(study, ["snakemake"], "3", 0, []) == 1
+    assert workflow._call(study, ["snakemake"], 3, 0, cells) == 1
+    assert workflow._call(study, ["snakemake"], 3, 0, []) == 1
     file = paths.results("world") / workflow.JOURNAL
     (line,) = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert line["cells"] == ["pretrain/seed=1"] and line["kernels_at_once"] == 3

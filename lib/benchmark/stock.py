@@ -20,7 +20,10 @@ from lib.heads import Head
 
 
 def as_users_read(head: Head) -> Head:
-    """Let a head read its encoder as stock code does, in whatever precision `Trainer` sets."""
+    """Let a head read its encoder as stock code does, in whatever precision `Trainer` sets.
+
+    What a head itself computes stays as it is, a parser's widest product in our precision.
+    """
 
     def hidden(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         output = head.encoder(input_ids=input_ids, attention_mask=attention_mask)

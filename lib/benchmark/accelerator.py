@@ -6,12 +6,10 @@ same run. Padding, masks and all else that a recipe computes beside the model co
 """
 
 import gc
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,9 +17,9 @@ import torch
 from transformers import default_data_collator
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from lib import batches, encoder, heads, packing, tasks, training
+from lib import batches, encoder, heads, packing, tasks
 from lib.batches import Feature
-from lib.benchmark import measuring, stock, synthetic
+from lib.benchmark import material, measuring, stock, synthetic
 from lib.profile import Budget
 from lib.sizes import XLM_R, Shape
 
@@ -237,7 +235,7 @@ def _mlm(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Prepa
         model = heads.MaskedLanguageModel(synthetic.model(shape, "auto")).to(encoder.device())
         if compiled:
             model.model.base_model.compile()
-        return model, partial(_train, model, data)
+        return model, partial(material.train, model, data, Budget(), "accelerator")
 
     def stock_recipe(half: bool) -> Prepared:
         model = synthetic.model(shape)
@@ -279,7 +277,7 @@ def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Pr
         lengths = [batches.number_of_tokens(feature) for feature in made]
         plan = batches.plan_training(lengths, budget, seed=1)
         data = batches.Batches(made, plan, partial(head.collate, pad_id=1))
-        return head, partial(_train, head, data)
+        return head, partial(material.train, head, data, budget, "accelerator")
 
     def stock_recipe(half: bool) -> Prepared:
         head = head_on("padded")
@@ -306,14 +304,3 @@ def _target(shape: Shape, case: Case, updates: int) -> dict[str, Callable[[], Pr
         FLAGS: partial(stock_recipe, half=True),
         EXAMPLES: partial(stock_recipe, half=False),
     }
-
-
-def _train(model: torch.nn.Module, data: Any) -> None:
-    """Train as the phases do."""
-    budget = Budget()
-    with tempfile.TemporaryDirectory() as folder:
-        training.train(
-            model, data, Path(folder), seed=1, what="accelerator",
-            learning_rate=budget.learning_rate, warmup_ratio=budget.warmup_ratio,
-            weight_decay=budget.weight_decay,
-        )  # fmt: skip

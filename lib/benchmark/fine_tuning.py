@@ -5,16 +5,14 @@ batches: a small set would not be grouped by length as a whole one is. Ours is w
 run: `batches.plan_training`, `Batches`, `training.train`.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lib import batches, corpora, encoder, features, heads, tasks, training
+from lib import batches, corpora, encoder, features, heads, tasks
 from lib.batches import Feature
 from lib.benchmark import material, measuring, stock
 from lib.benchmark.material import Counted
@@ -103,17 +101,7 @@ def _recipes(
 
     def ours(head: Head, plan: Plan) -> None:
         data = batches.Batches(made, plan, partial(head.collate, pad_id=pad_id))
-        with tempfile.TemporaryDirectory() as folder:
-            training.train(
-                head,
-                data,
-                Path(folder),
-                learning_rate=budget.learning_rate,
-                warmup_ratio=budget.warmup_ratio,
-                weight_decay=budget.weight_decay,
-                seed=1,
-                what=case.name,
-            )
+        material.train(head, data, budget, case.name)
 
     def examples(head: Head, plan: Plan, padded: bool, half: bool = False) -> None:
         collate: batches.Collate = partial(head.collate, pad_id=pad_id)

@@ -1,8 +1,10 @@
 """Make what every recipe of a case shares: the model, the tokenizer, the data, the clock."""
 
 import gc
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from lib import encoder, paths, profile
 from lib.batches import Feature, number_of_tokens
 from lib.errors import InputError
-from lib.profile import Encoder, Profile
+from lib.profile import Budget, Encoder, Pretraining, Profile
 
 PROFILE = "small_cpu"
 MODEL = Encoder(layers=4, hidden_size=256, attention_heads=4, feed_forward_size=1024)
@@ -42,6 +44,18 @@ def model(vocabulary_size: int, quick: bool) -> Any:
 
     training.set_seed(1)
     return encoder.new(QUICK_MODEL if quick else MODEL, vocabulary_size)
+
+
+def train(model: Any, data: Any, budget: Budget | Pretraining, what: str, seed: int = 1) -> None:
+    """Train on ready batches as the phases do, and keep nothing."""
+    from lib import training
+
+    with tempfile.TemporaryDirectory() as folder:
+        training.train(
+            model, data, Path(folder), seed=seed, what=what,
+            learning_rate=budget.learning_rate, warmup_ratio=budget.warmup_ratio,
+            weight_decay=budget.weight_decay,
+        )  # fmt: skip
 
 
 class Counted:

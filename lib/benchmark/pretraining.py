@@ -6,17 +6,15 @@ recipes read the same text once, masked alike, and about as many tokens of it in
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from transformers import DataCollatorForLanguageModeling
 
-from lib import heads, training
+from lib import heads
 from lib import pretraining as phase
 from lib.benchmark import material, measuring, stock
 from lib.profile import Pretraining, Profile
@@ -113,19 +111,7 @@ def _recipes(
         return int((~torch.isin(flat, special)).sum())
 
     def run_ours(head: heads.MaskedLanguageModel) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            seconds = material.timed(
-                lambda: training.train(
-                    head,
-                    data,
-                    Path(folder),
-                    learning_rate=budget.learning_rate,
-                    warmup_ratio=budget.warmup_ratio,
-                    weight_decay=budget.weight_decay,
-                    seed=1,
-                    what=PART,
-                )
-            )
+        seconds = material.timed(lambda: material.train(head, data, budget, PART))
         return count(data.blocks[list(chain(*data.plan))]), seconds
 
     def ours() -> tuple[float, float]:

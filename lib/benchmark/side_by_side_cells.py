@@ -82,11 +82,8 @@ def _at_once(number: int, shape: Shape, cells: int, updates: int, tokens: int) -
 
 def _train(cells: int, updates: int, tokens: int, shape: Shape) -> None:
     """Fine-tune so many encoders of a shape on tagging, one after the other."""
-    import tempfile
-    from pathlib import Path
-
-    from lib import batches, heads, tasks, training
-    from lib.benchmark import synthetic
+    from lib import batches, heads, tasks
+    from lib.benchmark import material, synthetic
     from lib.profile import Budget
 
     budget = Budget(updates=updates, batch_tokens=tokens)
@@ -97,12 +94,7 @@ def _train(cells: int, updates: int, tokens: int, shape: Shape) -> None:
         head = heads.make(tasks.get("udpos"), model).to(encoder.device())
         plan = batches.plan_training(lengths, budget, seed)
         data = batches.Batches(made, plan, partial(head.collate, pad_id=1))
-        with tempfile.TemporaryDirectory() as folder:
-            training.train(
-                head, data, Path(folder), seed=seed, what="cell",
-                learning_rate=budget.learning_rate, warmup_ratio=budget.warmup_ratio,
-                weight_decay=budget.weight_decay,
-            )  # fmt: skip
+        material.train(head, data, budget, "cell", seed)
 
 
 def main(given: list[str]) -> None:

@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {every} (default: all that a CPU measures)")
     parser.add_argument("--gpu", action="store_true", help="the parts that a GPU measures")
-    parser.add_argument("--quick", action="store_true", help="the smallest setting, for a test")
+    parser.add_argument("--quick", action="store_true", help="the smallest setting; keeps nothing")
     parser.add_argument("--threads", type=int, default=1, help="of each recipe (default: 1)")
     arguments = parser.parse_args()
     parts = arguments.parts or (GPU_PARTS if arguments.gpu else PARTS)
@@ -54,7 +54,7 @@ def main() -> int:
         if part == FIGURE:
             continue
         try:
-            _measure(part, arguments.quick or without, keep=not without)
+            _measure(part, arguments.quick or without)
         except InputError as error:
             if len(parts) == 1:
                 print(f"error: {error}", file=sys.stderr)
@@ -68,13 +68,13 @@ def main() -> int:
     return 0
 
 
-def _measure(part: str, quick: bool, keep: bool) -> None:
-    """Measure a part; write its rows, if they are to be kept, and print what they come to."""
+def _measure(part: str, quick: bool) -> None:
+    """Measure a part; write its rows and print what they come to, unless it was but tried."""
     import torch
 
     module = importlib.import_module(f"lib.benchmark.{part}")
     measured = module.measure(quick)
-    if measured.empty or not keep:
+    if measured.empty or quick:
         return
     folder = paths.figures("benchmark") / ("gpu" if torch.cuda.is_available() else "")
     folder.mkdir(parents=True, exist_ok=True)

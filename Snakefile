@@ -12,17 +12,16 @@ from lib import paths, profile
 
 S = profile.load(config.get("profile", "world"))
 RESULTS = paths.results(S.name)
-ANALYSES = ["analysis_syntax_vs_semantics"]
+ANALYSES = sorted(file.stem for file in paths.NOTEBOOKS.glob("analysis_*.ipynb"))
 TOGETHER = S.workflow.kernel_per
 CONDITIONS = ["all"] if TOGETHER == "seed" else list(S.conditions)
 TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
-SEEDS = [0] if TOGETHER == "condition" else list(S.seeds)  # 0: all of them
 TRAINED = {"all", *(name for name, condition in S.conditions.items() if condition.task)}
 
 
 def encoders(wildcards):
     """Return the cells of phase 1 whose encoders a cell starts from."""
-    seeds = [int(wildcards.seed)] if int(wildcards.seed) else S.seeds
+    seeds = [int(wildcards.seed)] if int(wildcards.seed) else S.seeds_of(wildcards.condition)
     numbers = sorted({S.seeds[seed] for seed in seeds})
     return [RESULTS / f"pretrain/seed={number}/run.json" for number in numbers]
 
@@ -117,12 +116,12 @@ rule transfer:
 
 rule analysis:
     input:
-        expand(
-            RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
-            condition=CONDITIONS,
-            target=TARGETS,
-            seed=SEEDS,
-        ),
+        [
+            RESULTS / f"transfer/{condition}/{target}/seed={seed}/run.json"
+            for condition in CONDITIONS
+            for target in TARGETS
+            for seed in ([0] if TOGETHER == "condition" else S.seeds_of(condition))  # 0: all
+        ],
     output:
         RESULTS / "{analysis}/notebook.ipynb",
     wildcard_constraints:

@@ -31,6 +31,13 @@ def check(profile: Profile, file: str) -> None:
                     f"{file}: conditions.{name}.translated: unknown language {code!r}:"
                     f" expected all, or some of {', '.join(profile.languages)}"
                 )
+        other = [seed for seed in condition.seeds if seed not in profile.seeds]
+        if other:
+            raise InputError(f"{file}: conditions.{name}.seeds: {other[0]} is not one of the "
+                             f"profile's, {', '.join(map(str, profile.seeds))}")  # fmt: skip
+        if name == "none" and condition.seeds:
+            raise InputError(f"{file}: conditions.none.seeds: found {condition.seeds}, expected "
+                             "none named: gains start from every seed")  # fmt: skip
     for needed in ("none", "random"):
         if needed not in profile.conditions:
             raise InputError(f"{file}: conditions.{needed}: missing; it is always part of the grid")
@@ -111,6 +118,8 @@ def _check_condition(condition: Condition, where: str) -> None:
         refuse_unless(bool(task) and tasks.get(task).translated is not None,
                       f".translated: {task or 'no task'} has no translated data")  # fmt: skip
     refuse_unless(condition.budget is None or bool(condition.task), ".budget: goes with a task")
+    refuse_unless(not condition.examples or (bool(kinds) and len(kinds) == 1),
+                  f".examples: found {condition.examples}: goes with one task")  # fmt: skip
     refuse_unless(not condition.shuffled or kinds == ["parsing"],
                   ".shuffled: only a parsing task has trees")  # fmt: skip
     refuse_unless(condition.parser == "biaffine" or "parsing" in kinds,

@@ -5,14 +5,17 @@ windows, masked tokens) and `predictions`, arrays that `lib.evaluation` reads.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional
 
 from lib import encoder as encoders
 from lib.batches import Feature, pad, pad_sequences
+from lib.errors import InputError
 from lib.tasks import Task
 
 Output = dict[str, torch.Tensor]
@@ -243,3 +246,22 @@ def make(
         "span": lambda: SpanFinder(encoder, 2),
     }
     return builders[task.kind]()
+
+
+def save(head: Head, file: Path) -> None:
+    """Write what a head adds to its encoder, which is saved apart."""
+    own = {name: value for name, value in head.state_dict().items() if _own(name)}
+    safetensors.torch.save_file(own, file)
+
+
+def restore(head: Head, file: Path) -> None:
+    """Read into a head what `save` wrote; raises InputError for a file of another kind of head."""
+    found = safetensors.torch.load_file(file)
+    wanted = {name: value.shape for name, value in head.state_dict().items() if _own(name)}
+    if {name: value.shape for name, value in found.items()} != wanted:
+        raise InputError(f"{file}: not the weights of a {type(head).__name__} of this width")
+    head.load_state_dict(found, strict=False)
+
+
+def _own(name: str) -> bool:
+    return not name.startswith("encoder.")

@@ -20,6 +20,7 @@ from lib.scoring import Scores
 from lib.tasks import Task
 
 MLM = "mlm"
+HEAD = "head.safetensors"  # of a parser, beside its encoder
 
 
 def condition_of(settings: Profile, name: str) -> Condition:
@@ -41,26 +42,37 @@ def conditions_of(settings: Profile, name: str, trained: bool = False) -> list[s
     return [key for key, how in settings.conditions.items() if how.task or not trained]
 
 
-def seeds_of(settings: Profile, seed: int) -> list[int]:
-    """Return the seeds that a number stands for: itself, or all of the profile (0)."""
+def runs_of(
+    settings: Profile, condition: str, seed: int, trained: bool = False
+) -> list[tuple[str, int]]:
+    """Return the (condition, seed) that names stand for: `all` and 0 are all of the profile.
+
+    With `trained`, only conditions that train an intermediate task, where `all` is asked for.
+    Raises InputError for a seed that the profile, or the one condition, does not have.
+    """
+    names = conditions_of(settings, condition, trained)
     if seed:
-        check_seed(settings, seed)
-    return [seed] if seed else list(settings.seeds)
+        check_seed(settings, seed, condition)
+    runs = [(name, each) for name in names for each in settings.seeds_of(name)]
+    return [run for run in runs if seed in (0, run[1])]
 
 
-def check_seed(settings: Profile, seed: int) -> None:
-    """Raise InputError for a seed that is not the profile's."""
-    if seed not in settings.seeds:
-        raise InputError(f"seed: {seed} is not in profile {settings.name!r}: "
-                         f"expected one of {sorted(settings.seeds)}")  # fmt: skip
+def check_seed(settings: Profile, seed: int, condition: str = "all") -> None:
+    """Raise InputError for a seed that is not the profile's, or not the condition's."""
+    seeds = settings.seeds_of(condition)
+    if seed not in seeds:
+        whose = f" for {condition}" if seed in settings.seeds else ""
+        raise InputError(f"seed: {seed} is not in profile {settings.name!r}{whose}: "
+                         f"expected one of {sorted(seeds)}")  # fmt: skip
 
 
 def parameters(settings: Profile, condition: str, seed: int) -> dict[str, Any]:
     """Return all that an intermediate training depends on, the encoder's parameters included."""
-    check_seed(settings, seed)
+    how = condition_of(settings, condition)
+    check_seed(settings, seed, condition)
     return {
         "encoder": pretraining.parameters(settings, settings.seeds[seed]),
-        "condition": condition_of(settings, condition).model_dump(exclude={"budget"}),
+        "condition": how.model_dump(exclude={"budget", "seeds"}),
         "intermediate": settings.budget_of(condition).model_dump(),
         "seed": seed,
     }
@@ -73,8 +85,7 @@ def run(settings: Profile, condition: str, seed: int) -> list[Run]:
     a workflow has one file to wait for.
     """
     started = time.perf_counter()
-    names, seeds = conditions_of(settings, condition, trained=True), seeds_of(settings, seed)
-    runs = [run_one(settings, name, each) for name in names for each in seeds]
+    runs = [run_one(settings, *each) for each in runs_of(settings, condition, seed, trained=True)]
     if condition == "all" or not seed:
         finish_together(Cell(settings.name, "intermediate", seed, condition), runs, started)
     return runs
@@ -106,10 +117,30 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
     return finish(here, wanted, facts, started=started, scores=scores)
 
 
+def parser_of(settings: Profile, condition: str, seed: int) -> tuple[Any, Any]:
+    """Return the parser that a condition trained, and its tokenizer, ready to predict.
+
+    Raises InputError where the condition trains no parser, or its cell is not finished.
+    """
+    from lib import encoder, heads
+
+    how = condition_of(settings, condition)
+    named = [task for task in how.trained if task and tasks.get(task).kind == "parsing"]
+    if not named:
+        raise InputError(f"condition: {condition!r} trains no parser; choose another")
+    folder = Cell(settings.name, "intermediate", seed, condition).folder
+    if not (folder / HEAD).is_file():
+        raise InputError(f"{folder}: no parser; run `make figures PROFILE={settings.name}` first")
+    model = encoder.load(folder / "encoder", how=settings.encoder)
+    head = heads.make(tasks.get(named[0]), model, parser=how.parser)
+    heads.restore(head, folder / HEAD)
+    return head.to(encoder.device()).eval(), encoder.load_tokenizer(folder / "encoder")
+
+
 def examples_of(settings: Profile, task: str, how: Condition, seed: int) -> list[Example]:
     """Load the examples that a condition trains a task on: translated, or with permuted trees."""
     row = tasks.get(task)
-    examples = corpora.load_training(settings, row, row.train, 0, how.translated)
+    examples = corpora.load_training(settings, row, row.train, how.examples, how.translated)
     if how.shuffled:
         rng = np.random.default_rng(seed)
         examples = [permute_tree(example, rng) for example in examples]
@@ -178,7 +209,7 @@ class _Part:
 
 def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train a task, or several at once, with or without MLM on all languages beside them."""
-    from lib import encoder, mixture, training
+    from lib import encoder, heads, mixture, training
 
     training.set_seed(job.seed)
     load = encoder.load_for_mlm if job.how.joint_mlm else encoder.load
@@ -200,6 +231,9 @@ def _train_tasks(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     log = job.fit(trained, batches)
     after = {name: part.measure() for name, part in parts.items()}
     encoder.save(whole, job.tokenizer, job.here.work / "encoder")
+    for part in parts.values():
+        if part.task.kind == "parsing":
+            heads.save(part.head, job.here.work / HEAD)
     facts = {
         "tokens": sum(tokens.values()),
         "updates": len(order),

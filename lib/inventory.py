@@ -116,7 +116,7 @@ def _of_target(settings: Profile, name: str) -> Iterator[tuple[str, Role, str, S
 
 def evaluated(settings: Profile, target: str) -> list[str]:
     """List the languages in which any run evaluates a target."""
-    every = [(name, seed) for name in settings.all_languages for seed in settings.seeds]
+    every = [run for run in settings.runs if run[0] in settings.all_languages]
     runs = every or [("none", next(iter(settings.seeds)))]
     codes = dict.fromkeys(code for run in runs for code in settings.evaluated_languages(*run))
     return of_target(settings, target, list(codes))

@@ -284,8 +284,7 @@ def _codes(settings: Profile, translated: list[str]) -> list[str]:
 
 def _languages(settings: Profile) -> list[str]:
     """Return every language that some run of the profile evaluates."""
-    runs = [(name, seed) for name in settings.conditions for seed in settings.seeds]
-    codes = (code for run in runs for code in settings.evaluated_languages(*run))
+    codes = (code for run in settings.runs for code in settings.evaluated_languages(*run))
     return list(dict.fromkeys(codes))
 
 

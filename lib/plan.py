@@ -47,10 +47,12 @@ class Plan:
 
     def total(self) -> Load:
         """Return the load of the whole grid."""
-        seeds, conditions = len(self.settings.seeds), len(self.settings.conditions)
-        phases = [self.pretraining.times(len(set(self.settings.seeds.values())))]
-        phases += [load.times(seeds) for load in self.conditions.values()]
-        phases += [load.times(seeds * conditions) for load in self.targets.values()]
+        settings = self.settings
+        phases = [self.pretraining.times(len(set(settings.seeds.values())))]
+        phases += [
+            load.times(len(settings.seeds_of(name))) for name, load in self.conditions.items()
+        ]
+        phases += [load.times(len(settings.runs)) for load in self.targets.values()]
         return reduce(add, phases, Load())
 
 
@@ -112,25 +114,27 @@ def _timed(plan: Plan) -> bool:
 
 def _phases(plan: Plan, sustained: float) -> list[str]:
     """Lay out a row per condition or group of them, and per target."""
-    settings, seeds = plan.settings, len(plan.settings.seeds)
+    settings = plan.settings
     groups = _groups(settings)
     label = max(20, *map(len, (*settings.conditions, *groups)))
     heading = f"{'runs':>5} {'updates':>8} {'examples':>10} {'M tokens':>9} {'evaluated':>10}"
     heading += f" {'GPU hours':>10}" if _timed(plan) else ""
 
-    def row(name: str, runs: int, loads: list[Load]) -> str:
-        numbers = _numbers(runs, loads)
-        hours = _hours(reduce(add, loads).times(runs // len(loads)), sustained)
+    def row(name: str, runs: list[int], loads: list[Load]) -> str:
+        numbers = _numbers(sum(runs), loads)
+        total = (load.times(number) for load, number in zip(loads, runs, strict=True))
+        hours = _hours(reduce(add, total), sustained)
         return f"  {name:{label}} {numbers}" + (f" {hours:>10}" if _timed(plan) else "")
 
     lines = ["", f"{'a run reads':{label + 2}} {heading}"]
     if plan.pretraining.tokens:
         encoders = len(set(settings.seeds.values()))
-        lines += ["phase 1", row("pretrain", encoders, [plan.pretraining])]
+        lines += ["phase 1", row("pretrain", [encoders], [plan.pretraining])]
     lines.append("phase 2")
     for name, members in groups.items():
-        lines.append(row(name, seeds * len(members), [plan.conditions[each] for each in members]))
-    runs = len(settings.conditions) * seeds
+        runs = [len(settings.seeds_of(each)) for each in members]
+        lines.append(row(name, runs, [plan.conditions[each] for each in members]))
+    runs = [len(settings.runs)]
     lines += ["phase 3", *(row(name, runs, [load]) for name, load in plan.targets.items()), ""]
     several = {name: members for name, members in groups.items() if len(members) > 1}
     return lines + [
@@ -185,7 +189,7 @@ def _disk(plan: Plan) -> list[str]:
     settings, shape = plan.settings, plan.shape
     if shape is None:
         return []
-    kept = len(plan.conditions) * len(settings.seeds)
+    kept = sum(len(settings.seeds_of(name)) for name in plan.conditions)
     kept += len(set(settings.seeds.values())) if settings.pretraining.tokens else 0
     lines = [f"{kept} encoders of {_bytes(4 * shape.parameters)}, "
              f"{_bytes(kept * 4 * shape.parameters)} in all"]  # fmt: skip

@@ -122,7 +122,9 @@ class Condition(Strict):
     encoder over both (`cross`), or two vectors (`bi`), pooled as `pooling` says. `parser` names
     the parsing head: see `lib.parsers`. `translated` trains on translations of the training set
     into these languages, together, instead of on English (`all`: every language of the profile
-    that has one, English included). `budget` stands in place of the profile's `intermediate`.
+    that has one, English included). `budget` stands in place of the profile's `intermediate`;
+    `examples` trains on the first so many of the shuffled examples (0: all), on the same budget.
+    `seeds` are those of the profile that run this condition (none named: all).
 
     `task: multitask` trains the `tasks` at once, mixed as `lib.mixture.shares` says with `cap` and
     `temperature`. `joint_mlm` is the share of the updates that are MLM on the text of every
@@ -141,6 +143,8 @@ class Condition(Strict):
     pooling: Literal["mean", "first"] = "mean"
     parser: Literal["biaffine", "deep_biaffine"] = "biaffine"
     translated: list[str] = Field(default_factory=list)
+    examples: Natural = 0
+    seeds: list[int] = Field(default_factory=list)
     budget: Intermediate | None = None
 
     @property
@@ -172,7 +176,7 @@ class Profile(Strict):
     languages: list[str]
     evaluation_languages: list[str] = Field(default_factory=list)
     all_languages: dict[str, list[int]] = Field(default_factory=dict)
-    world: dict[str, int | float] | None = None
+    world: dict[str, int | float | str] | None = None
     encoder: Encoder
     pretraining: Pretraining
     intermediate: Intermediate
@@ -191,6 +195,16 @@ class Profile(Strict):
     def budget_of(self, condition: str) -> Intermediate:
         """Return the budget of a condition's intermediate training."""
         return self.conditions[condition].budget or self.intermediate
+
+    def seeds_of(self, condition: str) -> list[int]:
+        """List the seeds that run a condition, or any condition (`all`)."""
+        named = [] if condition == "all" else self.conditions[condition].seeds
+        return [seed for seed in self.seeds if seed in (named or self.seeds)]
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """List the runs of the grid: every condition with each of its seeds."""
+        return [(name, seed) for name in self.conditions for seed in self.seeds_of(name)]
 
     @property
     def language_table(self) -> DataFrame:

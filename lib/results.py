@@ -135,7 +135,7 @@ def finish(
     scores: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
 ) -> Run:
-    """Write a cell's tables, move its `encoder/` in, write `run.json` last; clear its work folder.
+    """Write a cell's tables, move encoder and head in, write `run.json` last; clear what is left.
 
     `started` is `time.perf_counter()` at the cell's start.
     """
@@ -149,6 +149,8 @@ def finish(
     if made.is_dir():
         shutil.rmtree(cell.folder / "encoder", ignore_errors=True)
         made.rename(cell.folder / "encoder")
+    for head in cell.work.glob("head.safetensors"):
+        head.replace(cell.folder / head.name)
     record = {
         "cell": cell.key,
         "parameters": parameters,

@@ -47,15 +47,9 @@ def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:
     Where one call stands for several, a cell of its name is written last, so that a workflow has
     one file to wait for.
     """
-    names = intermediate.conditions_of(settings, condition)
-    seeds, targets = intermediate.seeds_of(settings, seed), targets_of(settings, target)
+    named, targets = intermediate.runs_of(settings, condition, seed), targets_of(settings, target)
     started = time.perf_counter()
-    runs = [
-        _run_one(settings, name, which, each)
-        for name in names
-        for each in seeds
-        for which in targets
-    ]
+    runs = [_run_one(settings, name, which, each) for name, each in named for which in targets]
     if "all" in (condition, target) or not seed:
         together = Cell(settings.name, "transfer", seed, condition, target)
         finish_together(together, runs, started)

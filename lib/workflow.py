@@ -33,14 +33,13 @@ def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
         pretraining.cell(settings, encoder_seed): pretraining.parameters(settings, encoder_seed)
         for encoder_seed in sorted(set(settings.seeds.values()))
     }
-    for seed in settings.seeds:
-        for name in intermediate.conditions_of(settings, "all", trained=True):
-            cell = Cell(settings.name, "intermediate", seed, name)
-            grid[cell] = intermediate.parameters(settings, name, seed)
-        for name in settings.conditions:
-            for target in settings.targets:
-                cell = Cell(settings.name, "transfer", seed, name, target)
-                grid[cell] = transfer.parameters(settings, name, target, seed)
+    for name, seed in intermediate.runs_of(settings, "all", 0, trained=True):
+        cell = Cell(settings.name, "intermediate", seed, name)
+        grid[cell] = intermediate.parameters(settings, name, seed)
+    for name, seed in settings.runs:
+        for target in settings.targets:
+            cell = Cell(settings.name, "transfer", seed, name, target)
+            grid[cell] = transfer.parameters(settings, name, target, seed)
     return grid
 
 

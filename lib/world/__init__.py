@@ -29,7 +29,7 @@ def write(folder: Path, settings: Settings) -> None:
 
     The same settings give the same bytes. Raises InputError for settings that make no world.
     """
-    languages = draw_languages(settings.seed, settings.languages)
+    languages = draw_languages(settings.seed, settings.languages, settings.design)
     corpora = Corpora(settings.seed, languages)
     folder.mkdir(parents=True, exist_ok=True)
     write_languages(folder, languages)

@@ -100,11 +100,31 @@ def differing_parameters(languages: int) -> list[int]:
     return [counts[index // 2] for index in range(languages)]
 
 
-def draw_languages(seed: int, languages: int) -> list[Language]:
+# The cyclic generator of the design of 12 runs (Plackett & Burman 1946, Biometrika 33, 305-325).
+GENERATOR = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
+
+
+def factorial_design() -> list[list[bool]]:
+    """Return which of the 12 parameters differ from the source in each of 24 languages.
+
+    A Plackett-Burman design of 12 runs with a column of ones, and its mirror image below (foldover).
+    Every parameter differs in half of the languages, and any two are independent of each other;
+    no interaction of two parameters enters the effect of a third (resolution IV: Box, Hunter &
+    Hunter 2005, Statistics for Experimenters, section 6.13).
+    """
+    half = [[GENERATOR[(place - row) % 11] == 1 for place in range(11)] for row in range(11)]
+    half = [[*row, True] for row in [*half, [False] * 11]]
+    return half + [[not differs for differs in row] for row in half]
+
+
+def draw_languages(seed: int, languages: int, design: str = "steps") -> list[Language]:
     """Draw the source language (first) and so many others, from near to far.
 
     Which parameters differ and every word are drawn anew by the seed. Script, cognate share and
     share of common names go round against the distances, so that none stands in for distance.
+
+    In the `factorial` design (`factorial_design`) a parameter that differs takes the value that
+    follows the source's, and the covariates are the same in every language.
     """
     if not 1 <= languages <= 26:
         raise InputError(f"languages: expected 1 to 26 besides the source, got {languages}")
@@ -117,6 +137,22 @@ def draw_languages(seed: int, languages: int) -> list[Language]:
         "en", "eng", "English", families[0], "Latin", source_parameters(), source_words
     )
     drawn = [source]
+    if design == "factorial":
+        grammars = [
+            {
+                name: values[differs]
+                for (name, values), differs in zip(PARAMETERS.items(), row, strict=True)
+            }
+            for row in factorial_design()
+        ]
+        return drawn + [
+            _draw_language(
+                seed, f"qa{chr(ord('a') + index)}", parameters,
+                (families[1 + index % 12], phonologies[1 + index % 12]), "Latin",
+                (COGNATE_SHARES[0], NAME_SHARES[0]), source,
+            )
+            for index, parameters in enumerate(grammars)
+        ]  # fmt: skip
     for index, differing in enumerate(differing_parameters(languages)):
         step, second = divmod(index, 2)
         code = f"qa{chr(ord('a') + index)}"
@@ -126,9 +162,10 @@ def draw_languages(seed: int, languages: int) -> list[Language]:
         script = "Latin" if latin else list(SCRIPTS)[1 + step // 2 % (len(SCRIPTS) - 1)]
         cognate_share = COGNATE_SHARES[(step // 2 + second) % 2]
         shared_names = NAME_SHARES[((step + 1) // 2 + second) % 2]
+        grammar = draw_parameters(differing, Random(f"{seed}/grammar/{code}"))
         drawn.append(
             _draw_language(
-                seed, code, differing, (families[family], phonologies[family]), script,
+                seed, code, grammar, (families[family], phonologies[family]), script,
                 (cognate_share, shared_names), source,
             )
         )  # fmt: skip
@@ -142,7 +179,7 @@ def _name(phonology: Phonology, random: Random) -> str:
 def _draw_language(
     seed: int,
     code: str,
-    differing: int,
+    parameters: Mapping[str, str],
     family: tuple[str, Phonology],
     script: str,
     shares: tuple[float, float],
@@ -157,6 +194,5 @@ def _draw_language(
     words.update({concept: source.words[concept] for concept in (*cognates, *famous)})
     return Language(
         code, code, _name(family[1], random), family[0], script,
-        draw_parameters(differing, Random(f"{seed}/grammar/{code}")), words,
-        cognate_share, shared_names, frozenset(famous),
+        parameters, words, cognate_share, shared_names, frozenset(famous),
     )  # fmt: skip

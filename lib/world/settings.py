@@ -14,6 +14,7 @@ class Settings:
 
     seed: int = 1
     languages: int = 8  # besides the source
+    design: str = "steps"  # from near to far; or "factorial": each parameter differs in half of 24
     text_sentences: int = 5000  # per language
     text_validation: int = 200
     story_share: float = 0.15  # of the lines of text: stories of several sentences
@@ -57,12 +58,17 @@ class Settings:
         """Check every value."""
         for entry in fields(self):
             value, default = getattr(self, entry.name), entry.default
-            if entry.name.endswith("_share"):
+            if entry.name == "design":
+                if value not in ("steps", "factorial"):
+                    raise InputError(f"design: expected steps or factorial, got {value!r}")
+            elif entry.name.endswith("_share"):
                 if not 0 <= value <= 1:
                     raise InputError(f"{entry.name}: expected a share from 0 to 1, got {value!r}")
             elif not isinstance(value, int) or (entry.name != "seed" and value < bool(default)):
                 expected = "a positive whole number" if default else "a whole number, 0 for none"
                 raise InputError(f"{entry.name}: expected {expected}, got {value!r}")
+        if self.design == "factorial" and self.languages != 24:
+            raise InputError(f"languages: a factorial design has 24, got {self.languages}")
         if self.parallel_share + self.mixed_share > 1:
             raise InputError(
                 "mixed_share: expected at most what parallel_share leaves of the "

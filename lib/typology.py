@@ -9,6 +9,14 @@ from lib import paths
 from lib.errors import InputError
 
 NEEDED = ["name", "iso3", "family", "script", "distance"]
+# Measures of distance from English, the main one first; a world has that alone, and knows it.
+DISTANCES = {
+    "distance": "syntactic (URIEL, cosine)",
+    "distance_urielplus": "syntactic (URIEL+)",
+    "featural_distance": "featural (URIEL+)",
+    "genetic_distance": "genetic (URIEL+)",
+    "geographic_distance": "geographic (URIEL+)",
+}
 
 
 def languages(data_root: Path | None) -> pd.DataFrame:
@@ -18,7 +26,9 @@ def languages(data_root: Path | None) -> pd.DataFrame:
     the committed table of the 40 XTREME languages is read. Columns: at least name, iso3, family,
     script and `distance`. For XTREME, `distance` is the cosine distance from English of the
     k-nearest-neighbour-completed syntax vectors of URIEL (Littell et al. 2017, lang2vec 1.1.2).
-    For the world it is the share of grammatical parameters that differ from the source.
+    For the world it is the share of grammatical parameters that differ from the source. Of XTREME's
+    languages there are also the other `DISTANCES` (URIEL+: urielplus 1.3.2), `attested_share` and
+    `cc100_gib`, NaN where CC-100 has no text; `data/README.md` says what each is.
 
     Raises:
         InputError: a needed column is missing or a language is listed twice.
@@ -29,11 +39,33 @@ def languages(data_root: Path | None) -> pd.DataFrame:
     return _read(file, file.stat().st_mtime_ns).copy()
 
 
+def distances(table: pd.DataFrame, world: bool) -> dict[str, str]:
+    """Return the measures of distance that a table of languages has, each with its name."""
+    if world:
+        return {"distance": "share of grammatical parameters that differ"}
+    return {column: name for column, name in DISTANCES.items() if column in table}
+
+
+def parameters(table: pd.DataFrame) -> pd.DataFrame:
+    """Say of each language of a world which grammatical parameters differ from the source's.
+
+    Shape (languages, parameters), 0 or 1; the source is the table's first language. Raises
+    InputError where the table has no parameters, as that of real languages.
+    """
+    from lib.world.language import PARAMETERS
+
+    if not set(PARAMETERS) <= set(table):
+        raise InputError("these languages have no grammatical parameters: only a world's have")
+    grammar = table[list(PARAMETERS)]
+    return (grammar != grammar.iloc[0]).astype(int)
+
+
 @lru_cache(maxsize=8)
 def _read(file: Path, changed: int) -> pd.DataFrame:
     """Read and check a table once for every state of its file."""
     # A code or name such as "na" or "None" is text, not a missing value.
-    table = pd.read_csv(file, keep_default_na=False, na_values={"distance": [""]})
+    numbers = {column: [""] for column in (*DISTANCES, "cc100_gib")}
+    table = pd.read_csv(file, keep_default_na=False, na_values=numbers)
     missing = [column for column in ["code", *NEEDED] if column not in table]
     if missing:
         raise InputError(f"{file}: column {missing[0]!r} is missing, expected {['code', *NEEDED]}")

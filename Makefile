@@ -13,13 +13,17 @@ BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test plan mirror bench bench-gpu lab lint clean
+.PHONY: figures test report plan mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
 
 test: .venv/installed
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# One page of HTML with every analysis and the provenance of every number: results/<profile>/.
+report: .venv/installed
+	@$(BIN)/python -m lib.report $(PROFILE)
 
 plan: .venv/installed
 	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))

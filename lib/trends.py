@@ -4,11 +4,13 @@ Values are shares; a replicate is as in `statistics.replicates`. The primary rel
 `analysis_syntax_vs_semantics`; all here is secondary.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import covariates, mixed_model, statistics
+from lib import covariates, factorial, mixed_model, statistics
 from lib.errors import InputError
 from lib.statistics import CELL, Interval
 
@@ -154,36 +156,118 @@ def adjusted(
     return counted, Interval(*(float(end) for end in ends))
 
 
+def subsets(
+    gains: pd.DataFrame, languages: pd.DataFrame, source_language: str = "en"
+) -> dict[str, pd.MultiIndex]:
+    """Return named sets of cells (target, language) to look at apart; `all cells` first.
+
+    `above the floor`, where a random encoder was run: `statistics.above_floor`. `syntax attested by
+    40 %`, where the table of languages says so: of the others most features are imputed.
+    """
+    cells = gains.loc[gains["language"] != source_language, ["target", "language"]]
+    every = cells.drop_duplicates().reset_index(drop=True)
+    chosen = {"all cells": every}
+    if (gains["condition"] == "random").any():
+        floor = statistics.above_floor(gains)
+        above = floor.loc[floor["above"], ["target", "language"]]
+        chosen["above the floor"] = every.merge(above)
+    if "attested_share" in languages:
+        attested = every["language"].map(languages["attested_share"]).astype(float) >= 0.4
+        chosen["syntax attested by 40 %"] = every[attested]
+    return {name: pd.MultiIndex.from_frame(frame) for name, frame in chosen.items()}
+
+
+def within(rows: pd.DataFrame, cells: pd.MultiIndex) -> pd.DataFrame:
+    """Return the rows whose target and language are among the cells."""
+    return rows[pd.MultiIndex.from_frame(rows[["target", "language"]]).isin(cells)]
+
+
+def sensitivity(
+    gains: pd.DataFrame,
+    pair: tuple[str, str],
+    targets: list[str],
+    distances: pd.DataFrame,
+    cells: dict[str, pd.MultiIndex],
+    source_language: str = "en",
+) -> pd.DataFrame:
+    """Return the slopes of the difference, in points and in log-odds, for every subset of cells.
+
+    Columns: scale (`share` or `log-odds`), cells, and those of the slopes of `against`.
+    """
+    tables = []
+    for scale in ("share", "log-odds"):
+        for name, chosen in cells.items():
+            try:
+                rows = within(gains, chosen)
+                found = outcomes(rows, pair, targets, source_language, scale == "log-odds")
+            except InputError as error:
+                print(f"{scale}, {name}: {error}")
+                continue
+            difference = found[found["outcome"] == "difference"]
+            if difference["language"].nunique():
+                slopes, _ = against(difference, distances)
+                slopes.insert(0, "scale", scale)
+                slopes.insert(1, "cells", name)
+                tables.append(slopes.drop(columns=["outcome", "condition"]))
+    return pd.concat(tables, ignore_index=True)
+
+
 def models(
     difference: pd.DataFrame,
     distances: pd.DataFrame,
     controls: pd.DataFrame,
-    subsets: dict[str, pd.Series],
+    cells: dict[str, pd.MultiIndex],
 ) -> tuple[pd.DataFrame, list[str]]:
     """Fit `adjusted` for every measure of distance and subset of cells, alone and with controls.
 
-    `subsets` name masks of the rows of `difference`. Which controls a model holds is asked anew of
-    `covariates.chosen`. Returns the effects, with columns cells, measure, adjusted (whether with
-    controls), those of `adjusted` and, for distance, `slope`, `slope_low`, `slope_high` per unit;
-    and lines on what was left out.
+    Which controls a model holds is asked anew of `covariates.chosen`. Returns the effects, with
+    columns cells, measure, adjusted (whether with controls), those of `adjusted` and, for distance,
+    `slope`, `slope_low`, `slope_high` per unit; and lines on what was left out.
     """
     tables, lines = [], []
-    for cells, mask in subsets.items():
-        rows = difference[mask]
+    for name, measure in product(cells, map(str, distances)):
+        rows = within(difference, cells[name])
         codes = list(dict.fromkeys(rows["language"]))
-        for measure in map(str, distances):
-            distance = distances.loc[codes, measure]
-            kept, why = covariates.chosen(controls.loc[codes], distance)
-            lines += [f"{cells}, {measure}: {line}" for line in why]
-            for names in [[], kept] if kept else [[]]:
-                try:
-                    effects, slope = adjusted(rows, distance, controls.loc[codes, names])
-                except InputError as error:
-                    lines.append(f"{cells}, {measure}: {error}")
-                    continue
-                first = effects["term"] == "distance"
-                for name, end in zip(("slope", "slope_low", "slope_high"), slope, strict=True):
-                    effects[name] = np.where(first, end, np.nan)
-                table = effects.assign(cells=cells, measure=measure, adjusted=bool(names))
-                tables.append(table)
+        distance = distances.loc[codes, measure]
+        kept, why = covariates.chosen(controls.loc[codes], distance)
+        lines += [f"{name}, {measure}: {line}" for line in why]
+        for names in [[], kept] if kept else [[]]:
+            try:
+                effects, slope = adjusted(rows, distance, controls.loc[codes, names])
+            except InputError as error:
+                lines.append(f"{name}, {measure}: {error}")
+                continue
+            first = effects["term"] == "distance"
+            for column, end in zip(("slope", "slope_low", "slope_high"), slope, strict=True):
+                effects[column] = np.where(first, end, np.nan)
+            tables.append(effects.assign(cells=name, measure=measure, adjusted=bool(names)))
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), lines
+
+
+def by_parameter(
+    table: pd.DataFrame,
+    values: pd.DataFrame,
+    targets: list[str],
+    design: pd.DataFrame,
+    baseline: str = "none",
+) -> pd.DataFrame:
+    """Return the effect of each grammatical parameter on scores, gains and the difference.
+
+    `table` is the tidy table of scores, `values` what `outcomes` returns, `design` what
+    `typology.parameters` does. Columns: outcome, and those of `factorial.effects`. Raises
+    InputError where the languages are too few to tell the parameters apart.
+    """
+    scores = table[(table["condition"] == baseline) & table["reported"].astype(bool)]
+    scores = scores[scores["language"].isin(values["language"].unique())]
+    scores = scores.assign(replicate=statistics.replicates(table), difference=scores["value"])
+    means = _means(scores, targets, f"score under {baseline}", baseline)
+    gained = values[values["outcome"] != "transfer gain"]
+    parts = []
+    for (outcome, condition), group in pd.concat([means, gained]).groupby(
+        ["outcome", "condition"], sort=False
+    ):
+        name = f"gain, {condition}" if outcome == "gain" else str(outcome)
+        found = factorial.effects(wide(group), design)
+        found.insert(0, "outcome", str(condition) if outcome == "difference" else name)
+        parts.append(found)
+    return pd.concat(parts, ignore_index=True)

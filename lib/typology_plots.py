@@ -1,6 +1,7 @@
 """Draw the figures of the analysis of typology; scores and differences in points."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -53,14 +54,15 @@ def by_distance(
             for condition, part in here.groupby("condition", sort=False):
                 compared = " - " in str(condition)
                 look = (style.INK, "o", "") if compared else looks[str(condition)]
-                _with_band(panel, part, look)
+                shift = {0: -0.006, 1: 0.006}[list(looks).index(str(condition)) % 2]
+                _with_band(panel, part, look, 0.0 if compared else shift)
                 keys = zip(MEASURE, (outcome, condition, measure), strict=True)
                 found = slopes[np.all([slopes[key] == value for key, value in keys], axis=0)]
                 notes.append((_slope_note(found.iloc[0]), look[0]))
             _write_notes(panel, notes)
             panel.axhline(0, color=style.INK, lw=0.7, zorder=1)
-            panel.set_xlabel(labels[measure])
             panel.margins(x=0.05)
+        row[len(row) // 2].set_xlabel(labels[measure])
     for panel, outcome in zip(axes[0], outcomes, strict=True):
         panel.set_title(
             f"{' − '.join(_pair(values))}, transfer gain" if outcome == "difference"
@@ -87,8 +89,12 @@ def _pair(values: pd.DataFrame) -> list[str]:
     return str(compared).split(" - ")
 
 
-def _with_band(panel: Axes, part: pd.DataFrame, look: tuple) -> None:
-    """Draw the languages of one outcome, with intervals, and the line fitted to them."""
+def _with_band(panel: Axes, part: pd.DataFrame, look: tuple, shift: float) -> None:
+    """Draw the languages of one outcome, with intervals, and the line fitted to them.
+
+    Two outcomes of a panel are shifted apart by a share of its width.
+    """
+    shift *= float(np.ptp(part["distance"]))
     band = part[part["kind"] == "line"]
     panel.fill_between(
         band["distance"], band["low"], band["high"], color=look[0], alpha=0.13, lw=0, zorder=0
@@ -96,8 +102,9 @@ def _with_band(panel: Axes, part: pd.DataFrame, look: tuple) -> None:
     panel.plot(band["distance"], band["mean"], color=look[0], lw=1.4, zorder=2)
     for _, row in part[part["kind"] == "language"].iterrows():
         ends = [row["low"], row["high"]]
-        panel.plot([row["distance"]] * 2, ends, color=look[0], lw=0.6, alpha=0.35, zorder=2)
-        panel.plot(row["distance"], row["mean"], look[1], color=look[0], ms=3.6, mec="white",
+        x = row["distance"] + shift
+        panel.plot([x] * 2, ends, color=look[0], lw=0.6, alpha=0.35, zorder=2)
+        panel.plot(x, row["mean"], look[1], color=look[0], ms=3.6, mec="white",
                    mew=0.4, zorder=4)  # fmt: skip
 
 
@@ -153,8 +160,8 @@ def coefficients(
             panel.axhspan(place - 0.5, place + 0.5, color="0.965", lw=0, zorder=0)
         panel.set(ylim=(len(order) - 0.5, -0.5))
         panel.tick_params(axis="y", length=0)
-    axes[0, 0].set_yticks(range(len(order)), order)
-    figure.supxlabel("points per standard deviation of the covariate over languages", size=8.5)
+        panel.set_xlabel("points per\nstandard deviation")
+    axes[0, 0].set_yticks(range(len(order)), [fill(label, 24) for label in order])
     figure.suptitle(
         f"Difference in transfer gain, {pair[0]} minus {pair[1]}: mixed model\n"
         f"95 % t intervals over languages, given these runs ({scope})",
@@ -176,7 +183,7 @@ def without_each_family(slopes: pd.DataFrame, pair: tuple[str, str], scope: str)
     drawn = slopes.copy()
     drawn[["mean", "low", "high"]] *= 10
     drawn["unit"] = "points per 0.1 of distance"
-    figure, ((axes,),) = style.canvas(5, 1.05 + 0.24 * len(drawn))
+    figure, ((axes,),) = style.canvas(5, 1.2 + 0.24 * len(drawn))
     whole = drawn.iloc[0]
     axes.axvspan(whole["low"], whole["high"], color="0.93", lw=0, zorder=0)
     for place, (_, row) in enumerate(drawn.iterrows()):
@@ -190,7 +197,7 @@ def without_each_family(slopes: pd.DataFrame, pair: tuple[str, str], scope: str)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("slope (points per 0.1 of distance)")
     axes.set_title(
-        f"{pair[0]} minus {pair[1]} against distance\n95 % over replicates and languages; {scope}",
+        f"{pair[0]} minus {pair[1]} against distance\n95 % over replicates and languages;\n{scope}",
         size=8.5,
     )
     return figure, drawn
@@ -209,7 +216,7 @@ def parameter_effects(effects: pd.DataFrame, labels: dict[str, str], scope: str)
     outcomes = list(dict.fromkeys(drawn["outcome"]))
     first = drawn[drawn["outcome"] == outcomes[0]]
     order = first.sort_values("mean", kind="stable")["term"].tolist()
-    figure, axes = style.canvas(7, 1.25 + 0.27 * len(order), columns=len(outcomes), sharey=True)
+    figure, axes = style.canvas(7, 1.4 + 0.27 * len(order), columns=len(outcomes), sharey=True)
     for column, (panel, outcome) in enumerate(zip(axes[0], outcomes, strict=True)):
         here = drawn[drawn["outcome"] == outcome]
         for _, row in here.iterrows():
@@ -221,7 +228,7 @@ def parameter_effects(effects: pd.DataFrame, labels: dict[str, str], scope: str)
         for place in range(0, len(order), 2):
             panel.axhspan(place - 0.5, place + 0.5, color="0.965", lw=0, zorder=0)
         panel.axvline(0, color=style.INK, lw=0.8, zorder=1)
-        panel.set(title=outcome, ylim=(len(order) - 0.5, -0.5))
+        panel.set(title=fill(outcome.replace(" - ", " − "), 20), ylim=(len(order) - 0.5, -0.5))
         panel.title.set_size(8.5)
         panel.set_xlabel("points")
         panel.tick_params(axis="y", length=0)
@@ -232,8 +239,8 @@ def parameter_effects(effects: pd.DataFrame, labels: dict[str, str], scope: str)
     numbers = drawn.iloc[0]
     figure.suptitle(
         "What it does that a parameter differs from the source's, all others equal\n"
-        f"{numbers['languages']} languages, {scope}; bars 95 % over replicates and languages, "
-        f"thin ends for all {len(order)} at once",
+        f"{numbers['languages']} languages, {scope}; bars 95 % over replicates and languages,\n"
+        f"thin ends for all {len(order)} parameters at once (blue where these leave out 0)",
         size=8.5,
     )
     return figure, drawn

@@ -1,15 +1,18 @@
 """Heads ignore padding, compute the losses that their papers state, and learn."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from lib import batches, evaluation, heads, parsers, tasks
 from lib.batches import Feature
+from lib.errors import InputError
 
 ROWS = {"tagging": "udpos", "parsing": "ud_parsing", "deep_parsing": "ud_parsing",
         "classification": "xnli",
@@ -51,6 +54,33 @@ def feature(kind: str, words: int, seed: int) -> Feature:
         if kind.startswith("bi"):
             found["input_ids"] = [ids, [0, *rng.integers(4, VOCABULARY - 1, words).tolist(), 2]]
     return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_read_back_on_the_same_encoder_says_the_same(
+    kind: str, small_encoder: Any, tmp_path: Path
+) -> None:
+    encoder = small_encoder()
+    head, other = made(kind, encoder), made(kind, encoder)
+    for weight in (value for name, value in head.named_parameters() if "encoder" not in name):
+        torch.nn.init.normal_(weight)
+    heads.save(head, tmp_path / "head.safetensors")
+    batch = head.collate([feature(kind, words, words) for words in (3, 6)], PAD)
+    assert not torch.equal(other.output.weight, head.output.weight)
+    heads.restore(other, tmp_path / "head.safetensors")
+    assert output(other, batch)["loss"] == output(head, batch)["loss"]
+    saved = load_file(tmp_path / "head.safetensors")
+    own = {name for name, _ in head.named_parameters()} - {
+        f"encoder.{name}" for name, _ in encoder.named_parameters()
+    }
+    assert set(saved) == own
+
+
+def test_weights_of_another_kind_of_head_are_refused(small_encoder: Any, tmp_path: Path) -> None:
+    file = tmp_path / "head.safetensors"
+    heads.save(made("span", small_encoder()), file)
+    with pytest.raises(InputError, match=r"head\.safetensors: not the weights of a BiaffineParser"):
+        heads.restore(made("parsing", small_encoder()), file)
 
 
 def output(head: heads.Head, batch: dict[str, torch.Tensor]) -> heads.Output:

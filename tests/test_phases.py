@@ -391,6 +391,31 @@ def test_joint_mlm_takes_its_share_of_the_updates(udpos: results.Run, micro: Pro
     assert "lm_head.bias" in load_file(run.cell.folder / "encoder" / "model.safetensors")
 
 
+def test_a_parser_is_kept_and_parses_as_it_did(udpos: results.Run, micro: Profile) -> None:
+    head, tokenizer = intermediate.parser_of(micro, "ud_parsing", 1)
+    run = intermediate.run_one(micro, "ud_parsing", 1)
+    task = tasks.get("ud_parsing")
+    assert task.validation is not None
+    scores, trees = evaluation.evaluate(
+        head, task, corpora.load(micro, task.validation), tokenizer, length=64, batch_tokens=512
+    )
+    after = run.scores[run.scores["moment"] == "after"].set_index("metric")["value"]
+    assert scores.values["las"] == pytest.approx(after["las"])
+    assert run.samples[0]["predicted"] == [list(part) for part in trees[0]]
+    for condition, words in (("stsb", "trains no parser"), ("none", "trains no parser")):
+        with pytest.raises(InputError, match=words):
+            intermediate.parser_of(micro, condition, 1)
+    with pytest.raises(InputError, match="no parser; run `make figures"):
+        intermediate.parser_of(micro.model_copy(update={"name": "other"}), "ud_parsing", 1)
+
+
+def test_a_condition_of_fewer_examples_trains_on_no_others(micro: Profile) -> None:
+    whole = intermediate.examples_of(micro, "stsb", micro.conditions["stsb"], 1)
+    for number in (5, 9):
+        how = micro.conditions["stsb"].model_copy(update={"examples": number})
+        assert intermediate.examples_of(micro, "stsb", how, 1) == whole[:number]
+
+
 def test_a_condition_says_which_parser_it_trained(udpos: results.Run, micro: Profile) -> None:
     deep = micro.conditions["ud_parsing"].model_copy(update={"parser": "deep_biaffine"})
     changed = micro.model_copy(update={"conditions": micro.conditions | {"ud_parsing-deep": deep}})

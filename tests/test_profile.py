@@ -8,7 +8,7 @@ import pandas
 import pytest
 import yaml
 
-from lib import inventory, paths, profile
+from lib import intermediate, inventory, paths, profile
 from lib.errors import InputError
 
 SHIPPED = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
@@ -92,6 +92,10 @@ BAD = [
     ("conditions.none.translated", ["all"], "conditions.none.translated"),
     ("conditions.ud_parsing.pooling", "first", "conditions.ud_parsing.pooling"),
     ("conditions.none.budget", {"updates": 3}, "conditions.none.budget"),
+    ("conditions.none.examples", 9, "conditions.none.examples"),
+    ("conditions.none.seeds", [1], "conditions.none.seeds"),
+    ("conditions.stsb.seeds", [9], "conditions.stsb.seeds"),
+    ("conditions.mlm_on_ewt_text.examples", -1, "conditions.mlm_on_ewt_text.examples"),
     ("conditions.stsb.budget", {"epochs": 0.0}, "conditions.stsb.budget.updates"),
     ("intermediate.epochs", -1.0, "intermediate.epochs"),
     ("conditions.stsb.budget", {"updtes": 3}, "conditions.stsb.budget.updtes"),
@@ -105,6 +109,8 @@ BAD = [
     ("evaluation_languages", ["de"], "evaluation_languages"),
     ("world.langages", 3, "world"),
     ("world.mixed_share", 1.5, "world: mixed_share"),
+    ("world.design", "square", "world: design"),
+    ("world.design", "factorial", "world: languages"),
     ("workflow.kernel_per", "phase", "workflow.kernel_per"),
 ]
 
@@ -126,6 +132,20 @@ def test_a_condition_may_have_a_budget_of_its_own(load: Callable[..., Any]) -> N
     loaded = load("conditions.stsb.budget", {"epochs": 3.0, "batch_examples": 32})
     assert loaded.budget_of("ud_parsing") == loaded.intermediate
     assert loaded.budget_of("stsb").epochs == 3 and loaded.budget_of("stsb").updates == 0
+
+
+def test_a_condition_may_run_with_some_of_the_seeds(load: Callable[..., Any]) -> None:
+    loaded = load("seeds", {1: 1, 2: 1, 3: 2})
+    stsb = loaded.conditions["stsb"].model_copy(update={"seeds": [3, 1]})
+    loaded = loaded.model_copy(update={"conditions": loaded.conditions | {"stsb": stsb}})
+    assert loaded.seeds_of("stsb") == [1, 3] and loaded.seeds_of("none") == [1, 2, 3]
+    assert ("stsb", 2) not in loaded.runs and ("none", 2) in loaded.runs
+    assert intermediate.runs_of(loaded, "all", 2, trained=True) == [
+        (name, 2) for name, how in loaded.conditions.items() if how.task and name != "stsb"
+    ]
+    assert intermediate.runs_of(loaded, "stsb", 0) == [("stsb", 1), ("stsb", 3)]
+    message = refused(lambda: intermediate.runs_of(loaded, "stsb", 2))
+    assert "seed: 2" in message and "for stsb" in message and "[1, 3]" in message
 
 
 def test_translations_are_wanted_in_languages_of_the_profile(load: Callable[..., Any]) -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import pearsonr, spearmanr
@@ -158,6 +160,21 @@ def test_settings_that_make_no_world_are_refused():
         Settings(parsing_train=1000, similarity_train=100)
     with pytest.raises(InputError, match="languages"):
         draw_languages(1, 40)
+
+
+def test_in_a_factorial_world_the_effect_of_each_parameter_can_be_told() -> None:
+    drawn = draw_languages(1, 24, "factorial")[1:]
+    source = source_parameters()
+    differs = np.array(
+        [[each.parameters[name] != source[name] for name in PARAMETERS] for each in drawn]
+    )
+    signs = 2 * differs.astype(int) - 1
+    assert (signs.T @ signs == 24 * np.eye(12)).all(), "two parameters go together"
+    assert (signs.sum(axis=0) == 0).all(), "a parameter differs in more or less than half"
+    for one, other in combinations(range(12), 2):
+        assert not ((signs[:, one] * signs[:, other]) @ signs).any(), "confounded with a pair"
+    assert len({(each.script, each.cognate_share, each.shared_names) for each in drawn}) == 1
+    assert len({tuple(each.parameters.items()) for each in drawn}) == 24
 
 
 # No leaks

@@ -107,7 +107,7 @@ GENERATOR = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
 def factorial_design() -> list[list[bool]]:
     """Return which of the 12 parameters differ from the source in each of 24 languages.
 
-    A Plackett-Burman design of 12 runs with a column of ones, and its mirror image below (foldover).
+    A Plackett-Burman design of 12 runs with a column of ones, and its mirror image (foldover).
     Every parameter differs in half of the languages, and any two are independent of each other;
     no interaction of two parameters enters the effect of a third (resolution IV: Box, Hunter &
     Hunter 2005, Statistics for Experimenters, section 6.13).

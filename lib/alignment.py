@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import corpora, representation, tasks, transfer
 from lib.corpora import Example
-from lib.layers import PHASE, Loaded
+from lib.layers import PHASE, Loaded, Panel
 from lib.profile import Profile
 from lib.results import Cell
 
@@ -138,6 +138,35 @@ def _side(found: list[Example]) -> int:
 def _row(measure: str, language: str, layer: int, value: float, n: int) -> dict[str, Any]:
     return {"measure": measure, "language": language, "layer": layer, "value": value, "n": n,
             "pooling": "mean"}  # fmt: skip
+
+
+def panels(retrieval: pd.DataFrame, study: Profile) -> list[Panel]:
+    """List a panel for each target and pooling of what `with_reported` returns."""
+    found = []
+    for measure, pooling in retrieval[["measure", "pooling"]].drop_duplicates().to_numpy():
+        name, metric = measure.split("/")
+        own = " (reported)" if pooling == study.targets[name].pooling else ""
+        title = f"{name}, {metric}: {pooling} pooling{own}"
+        found.append(Panel(title, measure, "others", pooling))
+    return found
+
+
+def ngram_baseline(
+    scores: pd.DataFrame, wanted: list[Panel], languages: list[str]
+) -> dict[str, tuple[str, float]]:
+    """Return name and mean score (points) of character n-grams, for the panels that have one."""
+    found = {}
+    for panel in wanted:
+        name, metric = panel.measure.split("/")
+        rows = scores[
+            (scores["target"] == name)
+            & (scores["metric"] == f"character_ngram_{metric}")
+            & scores["language"].isin(languages)
+        ]
+        if len(rows):
+            mean = rows.groupby("language")["value"].mean().mean()
+            found[panel.title] = ("character n-grams", 100 * float(mean))
+    return found
 
 
 def with_reported(measured: pd.DataFrame, scores: pd.DataFrame, study: Profile) -> pd.DataFrame:

@@ -7,21 +7,24 @@ probes, so a cell takes seconds; what stands is read, and what is missing made.
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import pandas as pd
 
 from lib import corpora, intermediate, pretraining
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell, finish, read
-from lib.statistics import over_replicates, replicates
+from lib.statistics import Interval, holm, over_replicates, replicates, verdict
 
 PHASE = "representation"
 CONDITIONS = ("none", "random", "ud_parsing", "stsb", "ud_parsing_shuffled", "mlm_on_ewt_text",
               "mlm_on_stsb_text", "stsb-bi", "ud_parsing-deep_biaffine", "sick", "ccg", "mnli",
               "squad")  # fmt: skip
+COMPARED = CONDITIONS[:7]  # those that figures have room for
 VALUES = ["measure", "pooling", "language", "layer"]
 COLUMNS = ["condition", *VALUES, "value", "n", "seed", "encoder_seed"]
 RUN = [*VALUES, "seed", "encoder_seed"]
@@ -159,11 +162,99 @@ def contrast(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     return gains(table[table["condition"].isin([first, second])], baseline=second)
 
 
-def summary(frame: pd.DataFrame, by: list[str], value: str = "gain") -> pd.DataFrame:
-    """Average over languages within each replicate; give t intervals over replicates, in points.
+def selectivity(table: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy of each probe minus that of its control, source language only.
 
-    `by` names columns; the result has them, mean, low, high (points), replicates, languages.
+    Rows as of `measure`, `selectivity_<label>`: what a probe finds in the states rather than learns
+    by heart, word by word (Hewitt & Liang 2019, arXiv 1909.03368, section 2).
     """
-    table = over_replicates(frame, by, value)
-    table[["mean", "low", "high"]] *= 100
-    return table
+    frames = []
+    for control in sorted(set(table["measure"])):
+        if control.startswith("control_"):
+            label = control.removeprefix("control_")
+            named = f"selectivity_{label}"
+            real, memory = (
+                table[table["measure"] == name].assign(measure=named)
+                for name in (f"probe_{label}", control)
+            )
+            both = real.merge(memory[["condition", *RUN, "value"]], on=["condition", *RUN],
+                              suffixes=("", "_control"))  # fmt: skip
+            frames.append(both.assign(value=both["value"] - both["value_control"])[COLUMNS])
+    return pd.concat(frames, ignore_index=True) if frames else table.head(0)
+
+
+class Panel(NamedTuple):
+    """Say what a panel of a figure shows: a measure, in the source language, the others, or all."""
+
+    title: str
+    measure: str
+    where: Literal["source", "others", "all"] = "all"
+    pooling: str = "mean"
+
+
+def curves(
+    frame: pd.DataFrame, panels: Sequence[Panel], source: str, value: str = "value",
+    scale: float = 100,
+) -> pd.DataFrame:  # fmt: skip
+    """Average over a panel's languages within each replicate; give t intervals over replicates.
+
+    `frame` is what `measure`, `gains` or `contrast` returns; `scale` brings shares to points.
+    Columns: panel (its title), condition, layer, mean, low, high, replicates, languages, and `p`,
+    two-sided, of the t test that the mean is 0. Panels without values are left out.
+    """
+    labelled = frame.assign(replicate=replicates(frame))
+    if "condition" not in labelled:
+        labelled["condition"] = ""
+    tables = []
+    for panel in panels:
+        part = labelled[
+            (labelled["measure"] == panel.measure) & (labelled["pooling"] == panel.pooling)
+        ]
+        if panel.where != "all":
+            part = part[(part["language"] == source) == (panel.where == "source")]
+        tables.append(
+            over_replicates(part, ["condition", "layer"], value).assign(panel=panel.title)
+        )
+    table = pd.concat(tables, ignore_index=True)
+    table[["mean", "low", "high"]] *= scale
+    return table.assign(p=_p_values(table))
+
+
+def _p_values(table: pd.DataFrame) -> np.ndarray:
+    """Return the p-value of each mean from its t interval; NaN where there is none."""
+    from scipy import stats
+
+    freedom = (table["replicates"] - 1).clip(lower=1).to_numpy(dtype=float)
+    half = (table["high"] - table["low"]).to_numpy(dtype=float) / 2
+    error = np.where(half > 0, half, np.nan) / stats.t.ppf(0.975, freedom)
+    return 2 * stats.t.sf(np.abs(table["mean"].to_numpy(dtype=float)) / error, freedom)
+
+
+def at_layer(table: pd.DataFrame, layer: int | None = None) -> pd.DataFrame:
+    """Return the rows of one layer of what `curves` returns; of the last one, where none is named.
+
+    `p_holm` is adjusted for the number of these rows that have a p-value (Holm 1979).
+    """
+    chosen = table["layer"].max() if layer is None else layer
+    rows = table[table["layer"] == chosen].reset_index(drop=True)
+    known = rows["p"].notna()
+    rows["p_holm"] = np.nan
+    rows.loc[known, "p_holm"] = holm(rows.loc[known, "p"].to_numpy())
+    return rows
+
+
+def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:
+    """Word one mean with its interval; `more` and `less` are for intervals over and under 0.
+
+    `row` is one of `at_layer`. An interval off 0 whose Holm-adjusted p-value is not under 0.05 is said to be so.
+    """
+    interval = Interval(row["mean"], row["low"], row["high"])
+    words = verdict(interval, more, less, "cannot be told from no difference", "one run only")
+    numbers = f"{row['mean']:+.1f}"
+    if row["replicates"] > 1:
+        numbers += f" (95 % {row['low']:+.1f} to {row['high']:+.1f}"
+        numbers += f"; Holm p {row['p_holm']:.2g})" if row["p_holm"] == row["p_holm"] else ")"
+        if words in (more, less) and not row["p_holm"] < 0.05:
+            words += ", but not after adjusting for the number of measures"
+    subject = ", ".join(part for part in (row["condition"], row["panel"]) if part)
+    return f"{subject}: {numbers} {unit}: {words}.".replace("-", "−")

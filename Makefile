@@ -13,13 +13,17 @@ BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test report plan mirror bench bench-gpu lab lint clean
+.PHONY: figures test test-lab report plan mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
 
 test: .venv/installed
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.
+test-lab: .venv/installed
+	@$(BIN)/python -m pytest tests/browser/jupyterlab.py -q -s
 
 # One page of HTML with every analysis and the provenance of every number: results/<profile>/.
 report: .venv/installed

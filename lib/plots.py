@@ -21,7 +21,7 @@ Drawn = tuple[Figure, pd.DataFrame]
 
 @styled
 def gains_by_target(gains: pd.DataFrame, scope: str, source_language: str = "en") -> Drawn:
-    """Draw gain and transfer gain of every condition by target, with intervals over replicates.
+    """Draw gain, transfer gain and that in log-odds of every condition by target, with intervals.
 
     `gains` is what `statistics.gains` returns; `scope` says what the intervals cover. Means are
     over the zero-shot languages: the source language is left out.
@@ -34,19 +34,19 @@ def gains_by_target(gains: pd.DataFrame, scope: str, source_language: str = "en"
     figure, axes = style.canvas(
         7,
         1.5 + len(targets) * max(0.35, 0.14 * len(conditions)),
-        columns=2,
-        sharex=True,
+        columns=3,
         sharey=True,
     )
     titles = {
-        "gain": "Gain (score minus score under none)",
-        "transfer_gain": f"Transfer gain (gain minus gain in {source_language})",
+        "gain": ("Gain over none", "points"),
+        "transfer_gain": (f"Transfer gain:\ngain minus that in {source_language}", "points"),
+        "log_odds_transfer_gain": ("Transfer gain\nin log-odds", "log-odds"),
     }
     tables = []
-    for panel, (measure, title) in zip(axes[0], titles.items(), strict=True):
+    for panel, (measure, (title, unit)) in zip(axes[0], titles.items(), strict=True):
         table = over_replicates(shown, ["target", "condition"], measure)
-        table[["mean", "low", "high"]] *= 100
-        tables.append(table.assign(measure=measure, unit="points"))
+        table[["mean", "low", "high"]] *= 100 if unit == "points" else 1
+        tables.append(table.assign(measure=measure, unit=unit))
         for _, row in table.iterrows():
             offset = (conditions.index(row["condition"]) - (len(conditions) - 1) / 2) * step
             place = targets.index(row["target"]) + offset
@@ -56,7 +56,7 @@ def gains_by_target(gains: pd.DataFrame, scope: str, source_language: str = "en"
         for place in range(0, len(targets), 2):
             panel.axhspan(place - 0.5, place + 0.5, color="0.965", lw=0, zorder=0)
         panel.axvline(0, color=style.INK, lw=0.8, zorder=1)
-        panel.set(title=title, xlabel="points", ylim=(len(targets) - 0.5, -0.5))
+        panel.set(title=title, xlabel=unit, ylim=(len(targets) - 0.5, -0.5))
         panel.tick_params(axis="y", length=0)
     counts = shown.groupby("target")["language"].nunique()
     axes[0, 0].set_yticks(range(len(targets)), [f"{t}\n{counts[t]} languages" for t in targets])

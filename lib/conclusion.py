@@ -1,0 +1,158 @@
+"""Word the answer to the question from the numbers, so that it cannot drift from them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib import style
+from lib.comparison import COMPARED, Measured
+from lib.statistics import Interval, verdict
+
+
+def points(interval: Sequence[float], scale: float = 100) -> str:
+    """Write an interval of shares in points."""
+    middle, low, high = (f"{scale * end:+.2f}".replace("-", "−") for end in interval)
+    return f"{middle} points" + ("" if np.isnan(interval[1]) else f" (95 % {low} to {high})")
+
+
+def _ends(row: pd.Series) -> Interval:
+    return Interval(*(float(row[key]) for key in ("mean", "low", "high")))
+
+
+def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, scope: str) -> str:
+    """Answer the question by the primary estimand: its mean and its trend with distance.
+
+    `table` is what `Measured.table` returns and `contrast` what `statistics.contrast` does.
+    """
+    first, second = COMPARED
+    row = table.iloc[0]
+    trend = Interval(*(float(row[key]) for key in ("slope", "slope_low", "slope_high")))
+    better = verdict(
+        _ends(row),
+        "is higher than",
+        "is lower than",
+        "is not detectably different from",
+        "cannot be told from",
+    )
+    growing = verdict(
+        trend, "grows", "falls", "shows no detectable trend", "has no interval for its trend"
+    )
+    families, smallest = contrast[["families", "smallest_p"]].iloc[-1]
+    return (
+        f"**Profile `{measured.study.name}`**: {row['languages']:.0f} languages, {scope}, "
+        f"mean over {', '.join(measured.clean)}.\n"
+        f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
+        f"{points(_ends(row))}; sign flips over {families:.0f} families give p = {row['p']:.2g} "
+        f"(the smallest possible is {smallest:.2g}).\n"
+        f"With distance the difference {growing}: {points(trend, 10)} per 0.1 of distance."
+    )
+
+
+def lifts(floor: pd.DataFrame, count: int, lifted: int) -> str:
+    """Say how much of `none` is above the floor, and whether this encoder can answer at all."""
+    if floor["replicates"].max() < 2:
+        return "With one run the noise of the floor is unknown."
+    said = f"`none`: {lifted} of {count} scores are above the random floor, beyond noise."
+    if lifted < count / 4:
+        said += (
+            " Fewer than a quarter: this encoder hardly transfers, and cannot answer the question."
+        )
+    return said
+
+
+def beside(table: pd.DataFrame, conditions: pd.DataFrame) -> list[str]:
+    """Say what each task does by itself, and against its placebos.
+
+    `conditions` is what `Measured.of_conditions` returns.
+    """
+    said = []
+    for task in COMPARED:
+        parts = []
+        for measure, words in (("gain", "gain"), ("transfer_gain", "transfer gain")):
+            kept = conditions[
+                (conditions["condition"] == task)
+                & (conditions["measure"] == measure)
+                & (conditions["cells"] == "clean")
+            ]
+            if kept.empty:
+                continue
+            ends = _ends(kept.iloc[0])
+            seen = verdict(ends, "rises", "falls", "shows no detectable change", "has no interval")
+            parts.append(f"its {words} over `none` {seen}: {points(ends)}")
+        if parts:
+            said.append(f"`{task}`: {'; '.join(parts)}.")
+        for _, row in _asking(table, "placebo").iterrows():
+            if row["first"] == task:
+                seen = verdict(
+                    _ends(row),
+                    "transfers more than",
+                    "transfers less than",
+                    "cannot be told from",
+                    "has no interval against",
+                )
+                label = style.LOOKS.get(row["second"], ("", "", row["second"]))[2]
+                said.append(f"`{task}` {seen} its {label}: {points(_ends(row))}.")
+    return said
+
+
+def variants(table: pd.DataFrame) -> list[str]:
+    """Say whether the comparison comes out otherwise with other budgets, models or tasks."""
+    openings = {
+        "examples": "On the same examples instead of the same tokens",
+        "pair model": "With pairs read as two vectors",
+        "parser": "With the other parsing head",
+        "task": "With another task of a family",
+    }
+    said = []
+    for question, opening in openings.items():
+        for _, row in _asking(table, question).iterrows():
+            seen = verdict(
+                _ends(row),
+                "transfers more than",
+                "transfers less than",
+                "cannot be told from",
+                "has no interval against",
+            )
+            said.append(
+                f"{opening}, `{row['first']}` {seen} `{row['second']}`: {points(_ends(row))}."
+            )
+    return said
+
+
+def sizes(doublings: dict[str, Interval]) -> list[str]:
+    """Say what a doubling of the intermediate examples adds: `comparison.per_doubling`."""
+    said = []
+    for of, ends in doublings.items():
+        if np.isnan(ends.mean):
+            continue
+        what = "the difference" if of == "difference" else f"`{of}`'s transfer gain"
+        seen = verdict(ends, "grows", "falls", "shows no detectable change", "has no interval")
+        said.append(f"With every doubling of the examples {what} {seen}: {points(ends)}.")
+    return said
+
+
+def families(ends: Interval, names: Sequence[str]) -> str:
+    """Say how the families compare, where each has two tasks or more."""
+    listed = ", ".join(f"`{name}`" for name in names)
+    if np.isnan(ends.low):
+        return f"Of the families nothing is said: fewer than two tasks on a side ({listed})."
+    seen = verdict(
+        ends,
+        "Syntactic tasks transfer more than semantic-similarity ones",
+        "Syntactic tasks transfer less than semantic-similarity ones",
+        "Syntactic and semantic-similarity tasks cannot be told apart",
+        "",
+    )
+    return f"{seen}, with tasks as what varies ({listed}): {points(ends)}."
+
+
+def text(primary: str, lifts: str, *others: Sequence[str]) -> str:
+    """Lay the answer out: the primary result, what it rests on, and all else as a list."""
+    lines = [line for part in others for line in part]
+    listed = "".join(f"- {line}\n" for line in lines)
+    return f"{primary}\n{lifts}\n" + (f"\nSecondary:\n\n{listed}" if lines else "")
+
+
+def _asking(table: pd.DataFrame, question: str) -> pd.DataFrame:
+    return table[(table["question"] == question) & (table["cells"] == "all")]

@@ -1,0 +1,236 @@
+"""Comparisons follow from the conditions' settings, find what is planted, and say what they find."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from lib import comparison, comparison_plots, conclusion, profile, statistics
+from lib.comparison import Measured, Pair
+from lib.profile import Profile
+from lib.statistics import Interval
+
+CODES = ["en", "qaa", "qab", "qac", "qad"]
+LANGUAGES = pd.DataFrame(
+    {"distance": [0, 0.1, 0.3, 0.5, 0.7], "family": list("EABCD")}, index=CODES
+)
+TARGETS = ["udpos", "panx", "xnli", "tatoeba"]
+NOTHING_SHARED = pd.DataFrame(
+    columns=["task", "target", "part", "n", "exact", "task_n", "same_source", "same_data"]
+).astype({"same_source": bool, "same_data": bool})
+
+
+@pytest.fixture(scope="module")
+def study() -> Profile:
+    return profile.load("world_full")
+
+
+def scores(planted: dict[str, float], seeds: int = 4, noise: float = 0.0) -> pd.DataFrame:
+    """Return scores in which each condition adds so much per language, nothing in the source."""
+    rng, rows = np.random.default_rng(1), []
+    for condition, gain in ({"none": 0.0, "random": -0.3} | planted).items():
+        for target in TARGETS:
+            for code in CODES if target != "tatoeba" else CODES[1:]:
+                for seed in range(1, seeds + 1):
+                    value = 0.5 + 0.01 * seed + (gain if code != "en" else 0.0)
+                    rows.append((condition, target, code, value + rng.normal(0, noise), seed))
+    table = pd.DataFrame(rows, columns=["condition", "target", "language", "value", "seed"])
+    return table.assign(metric="accuracy", n=1000, encoder_seed=table["seed"], split="test",
+                        layer=pd.NA, reported=True)  # fmt: skip
+
+
+def measured(study: Profile, planted: dict[str, float], **how: Any) -> Measured:
+    gains = statistics.gains(scores(planted, **how))
+    return Measured(study, gains, ["udpos", "panx"], LANGUAGES)
+
+
+def test_the_comparisons_of_a_profile_follow_from_its_settings(study: Profile) -> None:
+    found = comparison.pairs(study)
+    assert found[0] == Pair("primary", "ud_parsing", "stsb")
+    assert set(found) == {
+        Pair("primary", "ud_parsing", "stsb"),
+        Pair("placebo", "ud_parsing", "ud_parsing_shuffled"),
+        Pair("placebo", "ud_parsing", "mlm_on_ewt_text"),
+        Pair("placebo", "stsb", "mlm_on_ewt_text"),
+        Pair("examples", "ud_parsing-same_examples", "stsb-same_examples"),
+        Pair("pair model", "stsb-bi", "stsb"),
+        Pair("pair model", "ud_parsing", "stsb-bi"),
+        Pair("parser", "ud_parsing-deep_biaffine", "ud_parsing"),
+        Pair("parser", "ud_parsing-deep_biaffine", "stsb"),
+        *(Pair("size", f"ud_parsing-n{n}", f"stsb-n{n}") for n in (125, 250, 500, 1000)),
+        Pair("task", "ccg", "stsb"),
+        Pair("task", "ud_parsing", "sick"),
+        Pair("task", "ud_parsing", "qqp"),
+    }
+
+
+def test_the_text_of_similarity_has_a_placebo_of_its_own_where_it_is_another_text() -> None:
+    real = profile.load("small_cpu")
+    assert comparison.placebos(real, "stsb") == ["mlm_on_stsb_text"]
+    assert comparison.placebos(real, "ud_parsing") == ["ud_parsing_shuffled", "mlm_on_ewt_text"]
+
+
+def test_unequal_numbers_of_examples_are_not_compared_as_equal(study: Profile) -> None:
+    how = study.conditions["stsb-same_examples"]
+    assert how.budget
+    budget = how.budget.model_copy(update={"updates": 299})
+    other = study.conditions | {"stsb-same_examples": how.model_copy(update={"budget": budget})}
+    changed = study.model_copy(update={"conditions": other})
+    assert "examples" not in {pair.question for pair in comparison.pairs(changed)}
+
+
+def test_a_planted_difference_is_the_mean_of_the_row(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01}, noise=0.002)
+    row = found.row(Pair("primary", "ud_parsing", "stsb"))
+    assert row["mean"] == pytest.approx(0.03, abs=0.003)
+    assert row["low"] > 0.02 and row["high"] < 0.04
+    assert row["slope_low"] < 0 < row["slope_high"]
+    assert (row["languages"], row["replicates"]) == (4, 4)
+
+
+def test_no_difference_has_an_interval_across_zero(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.02, "stsb": 0.02}, noise=0.01)
+    row = found.row(Pair("primary", "ud_parsing", "stsb"))
+    assert row["low"] < 0 < row["high"]
+
+
+def test_a_subset_of_cells_leaves_the_others_out(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01})
+    cells = pd.MultiIndex.from_tuples([("udpos", "qaa"), ("panx", "qab")])
+    row = found.row(Pair("primary", "ud_parsing", "stsb"), cells=cells)
+    assert row["languages"] == 2
+
+
+def test_the_table_starts_with_the_primary_result_and_compares_what_was_run(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01, "ud_parsing_shuffled": 0.0})
+    table = found.table()
+    assert table["question"].tolist() == ["primary", *["sensitivity"] * 3, "placebo"]
+    assert table["measure"].tolist()[:2] == ["transfer_gain", "gain"]
+    assert table["mean"].iloc[-1] == pytest.approx(0.04)
+
+
+def test_cells_of_the_same_data_stand_apart(study: Profile) -> None:
+    gains = statistics.gains(scores({"mnli": 0.02, "ud_parsing": 0.01}))
+    gains.loc[(gains["condition"] == "mnli") & (gains["target"] == "xnli"), "gain"] += 0.1
+    shared = pd.DataFrame(
+        [{"task": "mnli", "target": "xnli", "part": "train", "n": 9, "exact": 9, "task_n": 9,
+          "same_source": True, "same_data": True}]
+    )  # fmt: skip
+    table = Measured(study, gains, ["udpos", "xnli"], LANGUAGES).of_conditions(shared)
+    rows = table[table["measure"] == "gain"].set_index(["condition", "cells"])
+    assert rows.loc[("mnli", "clean"), "mean"] == pytest.approx(0.02)
+    assert rows.loc[("mnli", "clean"), "targets"] == "udpos"
+    assert rows.loc[("mnli", "same data"), "mean"] == pytest.approx(0.12)
+    assert rows.loc[("ud_parsing", "clean"), "targets"] == "udpos, xnli"
+    assert ("ud_parsing", "same data") not in rows.index and "random" not in set(table["condition"])
+
+
+def test_a_doubling_of_the_examples_adds_what_is_planted(study: Profile) -> None:
+    sizes = {f"{task}-n{n}": step * np.log2(n / 125)
+             for task, step in (("ud_parsing", 0.010), ("stsb", 0.004))
+             for n in (125, 250, 500, 1000)}  # fmt: skip
+    whole = {"ud_parsing": 0.04, "stsb": 0.016}
+    by_size = measured(study, sizes | whole).by_size({"ud_parsing": 2000, "stsb": 2000})
+    assert sorted(by_size["examples"].unique()) == [125, 250, 500, 1000, 2000]
+    for of, step in (("ud_parsing", 0.010), ("stsb", 0.004), ("difference", 0.006)):
+        assert comparison.per_doubling(by_size, of).mean == pytest.approx(step)
+
+
+def test_a_curve_is_over_the_runs_that_have_every_size(study: Profile) -> None:
+    gains = measured(study, {"ud_parsing": 0.1, "stsb": 0.1, "ud_parsing-n125": 0.0}).gains
+    late = (gains["condition"] == "ud_parsing-n125") & (gains["seed"] > 2)
+    by_size = Measured(study, gains[~late], ["udpos"], LANGUAGES).by_size(
+        {"ud_parsing": 2000, "stsb": 2000}
+    )
+    assert set(by_size["replicate"]) == {"1", "2"}
+
+
+def test_families_are_compared_over_tasks_by_welchs_interval(study: Profile) -> None:
+    planted = {"ud_parsing": 0.05, "ccg": 0.03, "stsb": 0.01, "sick": 0.00, "qqp": 0.005}
+    conditions = measured(study, planted).of_conditions(NOTHING_SHARED)
+    ends, names = comparison.between_families(conditions, study)
+    sides = DescrStatsW([0.05, 0.03]), DescrStatsW([0.01, 0.00, 0.005])
+    low, high = CompareMeans(*sides).tconfint_diff(usevar="unequal")
+    assert ends == pytest.approx((0.035, low, high))
+    assert set(names) == set(planted)
+    fewer = measured(study, {"ud_parsing": 0.05, "stsb": 0.01, "sick": 0.0})
+    ends, _ = comparison.between_families(fewer.of_conditions(NOTHING_SHARED), study)
+    assert np.isnan(ends.mean)
+
+
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [((0.04, 0.01), "is higher than"), ((0.01, 0.04), "is lower than"),
+     ((0.02, 0.02), "is not detectably different from")],
+)  # fmt: skip
+def test_the_answer_says_what_the_interval_says(
+    study: Profile, planted: tuple[float, float], words: str
+) -> None:
+    found = measured(study, dict(zip(comparison.COMPARED, planted, strict=True)), noise=0.004)
+    table = found.table()
+    contrast = statistics.contrast(
+        found.differences(comparison.pairs(study)[0]), found.clean, LANGUAGES["family"]
+    )
+    said = conclusion.primary(found, table, contrast, "4 encoders")
+    assert f"`ud_parsing` {words} that of `stsb`" in said
+    shown = f"{100 * table['mean'].iloc[0]:+.2f}".replace("-", "−")
+    assert f"{shown} points (95 % " in said and "4 languages, 4 encoders" in said
+
+
+def test_one_run_is_said_to_leave_the_answer_open(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01}, seeds=1)
+    contrast = statistics.contrast(
+        found.differences(comparison.pairs(study)[0]), found.clean, LANGUAGES["family"]
+    )
+    said = conclusion.primary(found, found.table(), contrast, "1 seed, given one encoder")
+    assert "cannot be told from" in said and "95 %" not in said
+
+
+def test_each_comparison_is_worded_by_its_interval(study: Profile) -> None:
+    planted = {"ud_parsing": 0.06, "stsb": 0.00, "ud_parsing_shuffled": 0.01, "stsb-bi": 0.06,
+               "ccg": 0.00, "mlm_on_ewt_text": 0.03}  # fmt: skip
+    found = measured(study, planted, noise=0.003)
+    table, conditions = found.table(), found.of_conditions(NOTHING_SHARED)
+    said = " ".join([*conclusion.beside(table, conditions), *conclusion.variants(table)])
+    assert "`ud_parsing`: its gain over `none` rises" in said
+    assert "`stsb`: its gain over `none` shows no detectable change" in said
+    assert "`ud_parsing` transfers more than its placebo: shuffled trees" in said
+    assert "`stsb` transfers less than its placebo: MLM on parsing text" in said
+    assert "`stsb-bi` transfers more than `stsb`" in said
+    assert "`ud_parsing` cannot be told from `stsb-bi`" in said
+    assert "`ccg` cannot be told from `stsb`" in said
+
+
+def test_nothing_is_said_of_a_family_of_one_task() -> None:
+    said = conclusion.families(Interval(np.nan, np.nan, np.nan), ["ud_parsing", "stsb"])
+    assert said.startswith("Of the families nothing is said")
+    assert "more than" in conclusion.families(Interval(0.02, 0.01, 0.03), ["a", "b", "c", "d"])
+
+
+def test_an_encoder_at_the_floor_is_said_to_answer_nothing() -> None:
+    floor = pd.DataFrame({"replicates": [3]})
+    assert "cannot answer the question" in conclusion.lifts(floor, 40, 9)
+    assert "cannot answer" not in conclusion.lifts(floor, 40, 10)
+    assert "unknown" in conclusion.lifts(pd.DataFrame({"replicates": [1]}), 40, 40)
+
+
+def test_figures_of_comparisons_draw_every_row_in_points(study: Profile) -> None:
+    planted = {"ud_parsing": 0.04, "stsb": 0.01, "ud_parsing-n125": 0.01, "stsb-n125": 0.01,
+               "ud_parsing_shuffled": 0.0, "sick": 0.0}  # fmt: skip
+    found = measured(study, planted, noise=0.004)
+    table, conditions = found.table(), found.of_conditions(NOTHING_SHARED)
+    by_size = found.by_size({"ud_parsing": 2000, "stsb": 2000})
+    figure, drawn = comparison_plots.comparisons(table)
+    assert len(drawn) == len(table) - 3
+    assert drawn["mean"].iloc[0] == pytest.approx(100 * table["mean"].iloc[0])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "ud_parsing − stsb (4)"
+    figure, drawn = comparison_plots.gains_by_condition(conditions)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert {label.split(" ")[0] for label in labels} == set(planted)
+    assert labels.index("ud_parsing (4)") < labels.index("stsb (4)")
+    figure, drawn = comparison_plots.learning_curve(by_size)
+    assert sorted(drawn["of"].unique()) == ["difference", "stsb", "ud_parsing"]
+    assert figure.axes[0].get_xscale() == "log" and "4 runs" in figure.get_suptitle()

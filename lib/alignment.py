@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import corpora, representation, tasks, transfer
 from lib.corpora import Example
-from lib.layers import PHASE, Loaded, Panel
+from lib.layers import PHASE, Loaded, Panel, curves
 from lib.profile import Profile
 from lib.results import Cell
 
@@ -188,3 +188,26 @@ def with_reported(measured: pd.DataFrame, scores: pd.DataFrame, study: Profile) 
         wanted = {f"{name}/{metric}" for metric in metrics}
         frames.append(measured[measured["measure"].isin(wanted)])
     return pd.concat(frames, ignore_index=True) if frames else measured.head(0)
+
+
+def course(
+    retrieval: pd.DataFrame,
+    panel: Panel,
+    source: str,
+    reported: int,
+    baselines: dict[str, tuple[str, float]],
+) -> str:
+    """Word how the score under `none` goes through the layers, beside the floor and n-grams."""
+    table = curves(retrieval, [panel], source).set_index(["condition", "layer"])["mean"]
+    none = table["none"]
+    words = (
+        f"{panel.title}: under `none` {none.iloc[0]:.1f} points at the embeddings, "
+        f"{none[reported]:.1f} at layer {reported}, {none.iloc[-1]:.1f} at the last; "
+        f"highest at layer {none.idxmax()} ({none.max():.1f})"
+    )
+    if "random" in table.index.get_level_values("condition"):
+        words += f"; a random encoder {table['random'][reported]:.1f} at layer {reported}"
+    if panel.title in baselines:
+        name, value = baselines[panel.title]
+        words += f"; {name} {value:.1f}"
+    return words + "."

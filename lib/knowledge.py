@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lib import corpora, layers, probing, representation, scoring, tasks
 from lib.corpora import Example
-from lib.layers import Loaded
+from lib.layers import Loaded, Panel
 from lib.probing import Probe
 from lib.profile import Profile
 
@@ -258,6 +259,36 @@ def _attention(loaded: Loaded, code: str, found: Sequence[Example]) -> list[dict
         rows.append(_row(name, code, layer, representation.best_share(right, fold), len(fold)))
         rows.append(_row(f"{name}_by_relation", code, layer, value, counted))
     return rows
+
+
+def offset_baseline(
+    measured: pd.DataFrame, panels: Sequence[Panel], source: str
+) -> dict[str, tuple[str, float]]:
+    """Return name and share (points) of the best fixed offset, for panels of attention."""
+    found = {}
+    for panel in panels:
+        part = measured[measured["measure"] == panel.measure.replace("attention", "offset")]
+        part = part[(part["language"] == source) == (panel.where == "source")]
+        if len(part):
+            mean = part.groupby("language")["value"].mean().mean()
+            found[panel.title] = ("best fixed offset", 100 * float(mean))
+    return found
+
+
+def conclusion(rows: pd.DataFrame) -> str:
+    """Sum up in a sentence what differs beyond noise; `rows` is what `layers.adjusted` returns."""
+    if rows["p_holm"].isna().all():
+        return "Without both tasks in two runs at least, nothing can be said of their difference."
+    clear = rows[rows["p_holm"] < 0.05]
+    sides = [
+        f"more after {name}: {', '.join(part['panel']) or 'none'}"
+        for name, part in (
+            ("parsing", clear[clear["mean"] > 0]),
+            ("similarity", clear[clear["mean"] < 0]),
+        )
+    ]
+    return (f"Of {len(rows)} measures, {len(clear)} differ after adjusting for their number; "
+            f"{'; '.join(sides)}.")  # fmt: skip
 
 
 def _row(measure: str, language: str, layer: int | None, value: float, n: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Draw what `lib.layers` measured: by layer, by condition, against distance."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,14 @@ from lib.style import intervals_over, styled
 
 Drawn = tuple[Figure, pd.DataFrame]
 FEW = 7  # layers: up to so many have room for bars side by side; more get bands
-DIFFERENCE = (style.BLUE, "o", "")
 RANDOM = "0.55"
+LABELLED = 24  # points at most that have their names beside them
 
 
 @styled
 def by_layer(
     table: pd.DataFrame,
-    titles: Mapping[str, str],
+    titles: Sequence[str],
     label: str,
     scope: str,
     *,
@@ -29,14 +30,14 @@ def by_layer(
     reported: int | None = None,
     zero: bool = False,
 ) -> Drawn:
-    """Draw curves over the layers, a panel for each entry of `titles`, a line per condition.
+    """Draw curves over the layers, a panel for each of `titles`, a line per condition.
 
     `table` has columns panel, condition, layer, mean, low, high, languages; `label` names the unit
     of the vertical axis. `reference` gives panels a dashed line with its name, `reported` marks the
     layer that the study reports; `zero` draws a line at 0, for differences. Bars or bands are
-    intervals; a number of languages other than one is in the panel's title.
+    intervals over replicates of means over languages, whose number is in the panel's title.
     """
-    drawn = table[table["panel"].isin(list(titles))].copy()
+    drawn = table[table["panel"].isin(titles)].copy()
     drawn["layer"] = drawn["layer"].astype(int)
     panels = [name for name in titles if name in set(drawn["panel"])]
     looks = _looks(drawn["condition"])
@@ -48,8 +49,8 @@ def by_layer(
         part = drawn[drawn["panel"] == name]
         _curves(place, part, looks)
         languages = int(part["languages"].max())
-        title = titles[name] + (f"\n{languages} languages" if languages > 1 else "\n1 language")
-        place.set_title(title, fontsize=8.5)
+        counted = f"{languages} languages" if languages > 1 else "1 language"
+        place.set_title(_wrapped(name, width / columns) + f"\n{counted}", fontsize=8.5)
         if zero:
             place.axhline(0, color=style.INK, lw=0.8, zorder=1)
         if reported is not None:
@@ -75,9 +76,16 @@ def _looks(conditions: pd.Series) -> dict[str, tuple]:
     present = list(dict.fromkeys(conditions))
     order = sorted(present, key=lambda name: name not in (*style.PLACEBOS, "random"))
     looks = style.looks_of(order)
+    if order == [""]:  # a contrast
+        looks = {"": (style.INK, "o", "")}
     if "random" in looks:
         looks["random"] = (RANDOM, "x", style.LOOKS["random"][2])
     return looks
+
+
+def _wrapped(title: str, width: float) -> str:
+    """Break a title where it is wider than its panel (inches)."""
+    return fill(title, max(12, int(12.5 * width)))
 
 
 def _ticks(layers: pd.Series) -> list[int]:
@@ -116,15 +124,15 @@ def _refer(axes: Axes, name: str, value: float) -> None:
 
 @styled
 def by_condition(
-    table: pd.DataFrame, titles: Mapping[str, str], label: str, scope: str, columns: int = 3
+    table: pd.DataFrame, titles: Sequence[str], label: str, scope: str, columns: int = 3
 ) -> Drawn:
-    """Draw one gain per condition as lying intervals, a panel for each entry of `titles`.
+    """Draw one gain per condition as lying intervals, a panel for each of `titles`.
 
     `table` has columns panel, condition, mean, low, high, replicates; conditions keep the order of
     the table's first appearance. Each panel has a scale of its own. Where conditions differ in
     replicates, their numbers stand beside their names.
     """
-    drawn = table[table["panel"].isin(list(titles))].copy()
+    drawn = table[table["panel"].isin(titles)].copy()
     panels = [name for name in titles if name in set(drawn["panel"])]
     names = list(dict.fromkeys(drawn["condition"]))
     looks = style.looks_of(names)
@@ -132,17 +140,17 @@ def by_condition(
     labels = [f"{name} ({numbers[name]})" if numbers.nunique() > 1 else name for name in names]
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
+    width = min(7.0, 1.6 + 2.2 * columns)
     figure, axes = style.canvas(
-        min(7.0, 1.6 + 2.2 * columns), 0.7 + rows * (0.75 + 0.19 * len(names)), rows, columns,
-        sharey=True,
-    )  # fmt: skip
+        width, 0.7 + rows * (0.8 + 0.19 * len(names)), rows, columns, sharey=True
+    )
     for number, (place, panel) in enumerate(zip(axes.flat, panels, strict=False)):
         part = drawn[drawn["panel"] == panel].set_index("condition")
         for at, name in enumerate(names):
             if name in part.index:
                 style.draw_interval(place, at, part.loc[name], looks[name], upright=False)
         place.axvline(0, color=style.INK, lw=0.8, zorder=1)
-        place.set_title(titles[panel], fontsize=8.5)
+        place.set_title(_wrapped(panel, (width - 1.6) / columns), fontsize=8.5)
         place.set(ylim=(len(names) - 0.4, -0.6))
         place.set_yticks(range(len(names)), labels)
         place.tick_params(axis="y", length=0)
@@ -170,28 +178,40 @@ def gain_by_distance(
     `statistics.slope` fits to shares. Bars: over replicates; bands: over replicates and languages.
     """
     drawn = means.assign(distance=means["language"].map(distance).to_numpy())
-    figure, axes = style.canvas(7, 3.1, columns=len(conditions), sharey=True)
+    figure, axes = style.canvas(7, 0.9 + 2.1 * len(conditions), rows=len(conditions), sharex=True)
     looks = style.looks_of(list(conditions))
-    for place, condition in zip(axes[0], conditions, strict=True):
+    for place, condition in zip(axes[:, 0], conditions, strict=True):
         colour, marker, title = looks[condition]
         part = drawn[drawn["condition"] == condition].reset_index(drop=True)
-        band = lines[condition].band
+        band = lines[condition].band.sort_values("distance")
         place.fill_between(band["distance"], band["low"] * 100, band["high"] * 100, color=colour,
                            alpha=0.15, lw=0)  # fmt: skip
         place.plot(band["distance"], band["mean"] * 100, color=colour, lw=1.3)
+        part["at"] = _side_by_side(part["distance"])
         for _, row in part.iterrows():
-            style.draw_interval(place, row["distance"], row, (colour, marker, ""), upright=True)
+            style.draw_interval(place, row["at"], row, (colour, marker, ""), upright=True)
         place.axhline(0, color=style.INK, lw=0.8, zorder=1)
-        place.set_title(f"{title}\n{len(part)} languages", fontsize=8.5)
-    for place, condition in zip(axes[0], conditions, strict=True):
-        part = drawn[drawn["condition"] == condition]
-        ends = np.concatenate([part[["distance", end]].to_numpy() for end in ("low", "high")])
-        ends = ends[~np.isnan(ends).any(axis=1)]
-        style.label_points(
-            place, part[["distance", "mean"]].to_numpy(), part["language"].map(names).tolist(), ends
-        )
-    axes[0][0].set_ylabel("gain (points)")
-    figure.supxlabel(label, fontsize=8.5)
+        place.set_title(f"{title}: {len(part)} languages", fontsize=8.5)
+        place.set_ylabel("gain (points)")
+    for place, condition in zip(axes[:, 0], conditions, strict=True):
+        part = drawn[drawn["condition"] == condition].reset_index(drop=True)
+        if len(part) <= LABELLED:
+            at = np.column_stack([_side_by_side(part["distance"]), part["mean"]])
+            bars = np.concatenate(
+                [np.column_stack([at[:, 0], part["low"] + share * (part["high"] - part["low"])])
+                 for share in np.linspace(0, 1, 9)]
+            )  # fmt: skip
+            known = bars[~np.isnan(bars).any(axis=1)]
+            style.label_points(place, at, part["language"].map(names).tolist(), known)
+    axes[-1][0].set_xlabel(label)
     figure.suptitle(f"{intervals_over(scope)}; bands also over languages", x=0.01, ha="left",
                     fontsize=8)  # fmt: skip
     return figure, drawn
+
+
+def _side_by_side(distance: pd.Series) -> np.ndarray:
+    """Move languages of one distance apart, so that their bars can be told from each other."""
+    place = distance.groupby(distance).cumcount()
+    number = distance.groupby(distance).transform("size")
+    step = 0.02 * (distance.max() - distance.min())
+    return (distance + (place - (number - 1) / 2) * step).to_numpy(dtype=float)

@@ -231,12 +231,14 @@ def _p_values(table: pd.DataFrame) -> np.ndarray:
 
 
 def at_layer(table: pd.DataFrame, layer: int | None = None) -> pd.DataFrame:
-    """Return the rows of one layer of what `curves` returns; of the last one, where none is named.
-
-    `p_holm` is adjusted for the number of these rows that have a p-value (Holm 1979).
-    """
+    """Return the rows of a layer of what `curves` returns; of the last one, where none is named."""
     chosen = table["layer"].max() if layer is None else layer
-    rows = table[table["layer"] == chosen].reset_index(drop=True)
+    return table[table["layer"] == chosen].reset_index(drop=True)
+
+
+def adjusted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add `p_holm`: p-values adjusted for the number of rows that have one (Holm 1979)."""
+    rows = rows.reset_index(drop=True)
     known = rows["p"].notna()
     rows["p_holm"] = np.nan
     rows.loc[known, "p_holm"] = holm(rows.loc[known, "p"].to_numpy())
@@ -246,15 +248,16 @@ def at_layer(table: pd.DataFrame, layer: int | None = None) -> pd.DataFrame:
 def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:
     """Word one mean with its interval; `more` and `less` are for intervals over and under 0.
 
-    `row` is one of `at_layer`. An interval off 0 whose Holm-adjusted p-value is not under 0.05 is said to be so.
+    `row` is one of `adjusted`. A line says so where an interval off 0 has an adjusted p-value that
+    is not under 0.05.
     """
     interval = Interval(row["mean"], row["low"], row["high"])
     words = verdict(interval, more, less, "cannot be told from no difference", "one run only")
-    numbers = f"{row['mean']:+.1f}"
+    numbers = f"{row['mean']:+.1f} {unit}"
     if row["replicates"] > 1:
-        numbers += f" (95 % {row['low']:+.1f} to {row['high']:+.1f}"
-        numbers += f"; Holm p {row['p_holm']:.2g})" if row["p_holm"] == row["p_holm"] else ")"
+        p = f"; Holm p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else ""
+        numbers += f" (95 % {row['low']:+.1f} to {row['high']:+.1f}{p})"
         if words in (more, less) and not row["p_holm"] < 0.05:
             words += ", but not after adjusting for the number of measures"
     subject = ", ".join(part for part in (row["condition"], row["panel"]) if part)
-    return f"{subject}: {numbers} {unit}: {words}.".replace("-", "−")
+    return f"{subject}: {numbers}: {words}.".replace("-", "−")

@@ -12,6 +12,8 @@ from lib.errors import InputError
 
 COLUMNS = ["term", "mean", "low", "high", "low_all", "high_all", "replicates", "languages", "left"]
 
+STANDS_OUT = 0.01
+
 
 def is_orthogonal(design: pd.DataFrame) -> bool:
     """Say whether every column of a design takes its two values equally often, and with any other.
@@ -34,10 +36,15 @@ def effects(values: pd.DataFrame, design: pd.DataFrame, confidence: float = 0.95
 
     Intervals cover both replicates and languages, as `statistics.slope` does for one term: new
     seeds, and other languages of these grammars (other words, other interactions of parameters).
-    Two variances are estimated and added: of the coefficients between replicates, with S - 1
-    degrees of freedom, and of the language means around the fit, with L - p. Their t quantiles are
-    weighted by them (Cochran & Cox 1957, Experimental Designs, section 4.14). With one replicate
-    there is no interval.
+    The variances of a coefficient between replicates and between languages (around the fit) are
+    added, less that of single cells, which both contain, but never less than either alone; their t
+    quantiles are weighted by them (Cochran & Cox 1957, Experimental Designs, section 4.14). The
+    variance between replicates is pooled over terms, but for one in which replicates differ more
+    than in the others (an F test at 1 %). With one replicate there is no interval.
+
+    Simulated for 24 languages and 12 parameters at 3, 4 and 8 replicates, 95 % covers 94 to 97.5 %,
+    wherever the variance lies; where replicates differ in one parameter alone it covers that one in
+    83 to 96 %, less with fewer replicates.
 
     Raises:
         InputError: the languages are too few to tell the terms apart.
@@ -57,14 +64,39 @@ def effects(values: pd.DataFrame, design: pd.DataFrame, confidence: float = 0.95
     centre = coefficients.mean(axis=0)
     table = pd.DataFrame({"term": design.columns, "mean": centre[1:]}).reindex(columns=COLUMNS)
     table[["replicates", "languages", "left"]] = [len(y), len(x), left]
-    if len(y) > 1:
-        residual = y.mean(axis=0) - x @ centre
-        of_languages = residual @ residual / left * (solve**2).sum(axis=1)[1:]
-        of_replicates = coefficients[:, 1:].var(axis=0, ddof=1) / len(y)
-        for suffix, error in (("", 1 - confidence), ("_all", (1 - confidence) / design.shape[1])):
-            t = [stats.t.isf(error / 2, df) for df in (len(y) - 1, left)]
-            total = np.maximum(of_replicates + of_languages, np.finfo(float).tiny)
-            half = (t[0] * of_replicates + t[1] * of_languages) / np.sqrt(total)
-            table[f"low{suffix}"] = table["mean"] - half
-            table[f"high{suffix}"] = table["mean"] + half
+    if len(y) < 2:
+        return table
+    scale = (solve**2).sum(axis=1)[1:]
+    means = y.mean(axis=0) - x @ centre
+    cells = y - y.mean(axis=0) - (coefficients - centre) @ x.T
+    of_languages = means @ means / left
+    of_cells = (cells**2).sum() / (len(y) - 1) / left / len(y)
+    squares, freedom = _between_replicates((coefficients - centre)[:, 1:], scale)
+    of_replicates = squares / len(y)
+    total = np.maximum(of_replicates + of_languages - of_cells, of_replicates)
+    total = np.maximum(np.maximum(total, of_languages), np.finfo(float).tiny)
+    weight = of_replicates / np.maximum(of_replicates + of_languages, np.finfo(float).tiny)
+    for suffix, error in (("", 1 - confidence), ("_all", (1 - confidence) / design.shape[1])):
+        first, second = (stats.t.isf(error / 2, df) for df in (freedom, left))
+        half = (weight * first + (1 - weight) * second) * np.sqrt(total * scale)
+        table[f"low{suffix}"] = table["mean"] - half
+        table[f"high{suffix}"] = table["mean"] + half
     return table
+
+
+def _between_replicates(apart: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each term's mean square between replicates, pooled over terms, and its freedom.
+
+    `apart` has shape (replicates, terms): coefficients less their mean; `scale` is their variance
+    for a variance of 1 between languages.
+    """
+    seeds, terms = apart.shape
+    own = (apart**2).sum(axis=0) / (seeds - 1) / scale
+    if terms == 1:
+        return own, np.array([seeds - 1])
+    others = (own.sum() - own) / (terms - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone = stats.f.sf(own / others, seeds - 1, (seeds - 1) * (terms - 1)) < STANDS_OUT
+    pooled = own[~alone]
+    freedom = np.where(alone, seeds - 1, (seeds - 1) * len(pooled))
+    return np.where(alone, own, pooled.mean()), freedom

@@ -162,7 +162,8 @@ def subsets(
     """Return named sets of cells (target, language) to look at apart; `all cells` first.
 
     `above the floor`, where a random encoder was run: `statistics.above_floor`. `syntax attested by
-    40 %`, where the table of languages says so: of the others most features are imputed.
+    40 %`, where the table of languages says so: of the others most features are imputed. A
+    subset that is all cells is left out.
     """
     cells = gains.loc[gains["language"] != source_language, ["target", "language"]]
     every = cells.drop_duplicates().reset_index(drop=True)
@@ -174,7 +175,11 @@ def subsets(
     if "attested_share" in languages:
         attested = every["language"].map(languages["attested_share"]).astype(float) >= 0.4
         chosen["syntax attested by 40 %"] = every[attested]
-    return {name: pd.MultiIndex.from_frame(frame) for name, frame in chosen.items()}
+    return {
+        name: pd.MultiIndex.from_frame(frame)
+        for name, frame in chosen.items()
+        if name == "all cells" or len(frame) < len(every)
+    }
 
 
 def within(rows: pd.DataFrame, cells: pd.MultiIndex) -> pd.DataFrame:

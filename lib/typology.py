@@ -11,11 +11,11 @@ from lib.errors import InputError
 NEEDED = ["name", "iso3", "family", "script", "distance"]
 # Measures of distance from English, the main one first; a world has that alone, and knows it.
 DISTANCES = {
-    "distance": "syntactic (URIEL, cosine)",
-    "distance_urielplus": "syntactic (URIEL+)",
-    "featural_distance": "featural (URIEL+)",
-    "genetic_distance": "genetic (URIEL+)",
-    "geographic_distance": "geographic (URIEL+)",
+    "distance": "syntactic distance (URIEL, cosine)",
+    "distance_urielplus": "syntactic distance (URIEL+)",
+    "featural_distance": "featural distance (URIEL+)",
+    "genetic_distance": "genetic distance (URIEL+)",
+    "geographic_distance": "geographic distance (URIEL+)",
 }
 
 
@@ -42,7 +42,7 @@ def languages(data_root: Path | None) -> pd.DataFrame:
 def distances(table: pd.DataFrame, world: bool) -> dict[str, str]:
     """Return the measures of distance that a table of languages has, each with its name."""
     if world:
-        return {"distance": "share of grammatical parameters that differ"}
+        return {"distance": "distance (share of grammatical parameters that differ)"}
     return {column: name for column, name in DISTANCES.items() if column in table}
 
 
@@ -58,6 +58,12 @@ def parameters(table: pd.DataFrame) -> pd.DataFrame:
         raise InputError("these languages have no grammatical parameters: only a world's have")
     grammar = table[list(PARAMETERS)]
     return (grammar != grammar.iloc[0]).astype(int)
+
+
+def parameter_names(design: pd.DataFrame) -> dict[str, str]:
+    """Return how to write the grammatical parameters of a design."""
+    names = {name: name.replace("_", " ") for name in map(str, design)}
+    return {key: name.replace("subject object", "subject, object,") for key, name in names.items()}
 
 
 @lru_cache(maxsize=8)

@@ -44,7 +44,7 @@ def by_distance(
     drawn["unit"] = "points"
     outcomes = list(dict.fromkeys(values["outcome"]))
     figure, axes = style.canvas(
-        7, 0.95 + 1.75 * len(labels), len(labels), len(outcomes), sharey="col"
+        7, 1.1 + 1.75 * len(labels), len(labels), len(outcomes), sharey="col"
     )
     looks = style.looks_of(list(dict.fromkeys(values["condition"])))
     for row, measure in zip(axes, labels, strict=True):
@@ -63,11 +63,11 @@ def by_distance(
             panel.axhline(0, color=style.INK, lw=0.7, zorder=1)
             panel.margins(x=0.05)
         row[len(row) // 2].set_xlabel(labels[measure])
-    for panel, outcome in zip(axes[0], outcomes, strict=True):
-        panel.set_title(
-            f"{' − '.join(_pair(values))}, transfer gain" if outcome == "difference"
-            else outcome.capitalize(), size=8.5,
-        )  # fmt: skip
+    for column, outcome in zip(axes.T, outcomes, strict=True):
+        compared = outcome == "difference"
+        column[0].set_title(" − ".join(_pair(values)) if compared else outcome.capitalize())
+        low, high = column[0].get_ylim()
+        column[0].set_ylim(low, high + (0.16 if compared else 0.28) * (high - low))
     for row in axes:
         row[0].set_ylabel("points")
     counts = points.groupby("measure")["language"].nunique()
@@ -76,7 +76,8 @@ def by_distance(
     )
     figure.suptitle(
         f"A point per language ({counts.max()}); {bars}\n"
-        "bands: 95 %, over replicates and languages; b: slope in points per 0.1 of distance",
+        "bands: 95 %, over replicates and languages; b: slope in points per 0.1 of distance\n"
+        "right: difference in transfer gain",
         size=8.5,
     )  # fmt: skip
     named = {name: look for name, look in looks.items() if " - " not in name}
@@ -115,9 +116,7 @@ def _slope_note(row: pd.Series) -> str:
 
 
 def _write_notes(panel: Axes, notes: Sequence[tuple[str, str]]) -> None:
-    """Write the slopes above the points, in the colours of their lines."""
-    low, high = panel.get_ylim()
-    panel.set_ylim(low, high + (0.04 + 0.12 * len(notes)) * (high - low))
+    """Write the slopes at the top, in the colours of their lines."""
     for place, (words, colour) in enumerate(notes):
         panel.text(0.02, 0.985 - 0.105 * place, words, color=colour, size=7.5, va="top",
                    transform=panel.transAxes)  # fmt: skip
@@ -142,8 +141,10 @@ def coefficients(
     order = [labels[measure] for measure in measures]
     order += [label for label in dict.fromkeys(shown["label"]) if label not in order]
     cells = list(dict.fromkeys(shown["cells"]))
+    written = [fill(label, 24) for label in order]
+    height = max(0.34, 0.17 * max(label.count("\n") + 1 for label in written))
     figure, axes = style.canvas(
-        7, 1.55 + 0.34 * len(order), columns=len(cells), sharex=True, sharey=True
+        7, 1.6 + height * len(order), columns=len(cells), sharex=True, sharey=True
     )
     kinds = {False: (style.INK, "o", "distance alone"), True: (style.BLUE, "D", "with controls")}
     for panel, name in zip(axes[0], cells, strict=True):
@@ -152,23 +153,27 @@ def coefficients(
             place = order.index(row["label"]) + (0.15 if row["adjusted"] else -0.15)
             ends = row.rename({"estimate": "mean"})
             style.draw_interval(panel, place, ends, kinds[row["adjusted"]], upright=False)
-        numbers = here.groupby("adjusted")[["languages", "rows"]].max()
-        counts = {f"{int(n)} languages, {int(rows)} cells" for n, rows in numbers.to_numpy()}
-        panel.set_title(f"{name}\n{'; '.join(sorted(counts))}", size=8.5)
+        numbers = here.groupby("adjusted")[["languages", "rows"]].max().to_numpy().tolist()
+        counts = [f"{languages} languages, {rows} cells" for languages, rows in numbers]
+        if counts[1:] and counts[0] != counts[1]:
+            counts[1] = f"with controls {counts[1]}"
+        panel.set_title("\n".join([name, *dict.fromkeys(counts)]), size=8.5)
         panel.axvline(0, color=style.INK, lw=0.8, zorder=1)
         for place in range(0, len(order), 2):
             panel.axhspan(place - 0.5, place + 0.5, color="0.965", lw=0, zorder=0)
         panel.set(ylim=(len(order) - 0.5, -0.5))
         panel.tick_params(axis="y", length=0)
         panel.set_xlabel("points per\nstandard deviation")
-    axes[0, 0].set_yticks(range(len(order)), [fill(label, 24) for label in order])
+    axes[0, 0].set_yticks(range(len(order)), written)
     figure.suptitle(
         f"Difference in transfer gain, {pair[0]} minus {pair[1]}: mixed model\n"
         f"95 % t intervals over languages, given these runs ({scope})",
         size=8.5,
     )
     handles = [
-        Line2D([], [], color=c, marker=m, ms=5, lw=1.3, label=w) for c, m, w in kinds.values()
+        Line2D([], [], color=colour, marker=marker, ms=5, lw=1.3, label=label)
+        for kind, (colour, marker, label) in kinds.items()
+        if kind in set(shown["adjusted"])
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure, drawn

@@ -76,7 +76,8 @@ def gains(study: Study) -> pd.DataFrame:
 
     Ours: parsing, similarity, and, with two of Phang et al.'s nine tasks or more, the one that is
     best for each target in English (`evidence.best_per_target`, whose mean leaves English out).
-    Columns: target, system, mean, low, high, replicates; published gains have no interval.
+    Columns: target, system, mean, low, high, replicates, languages; what is published has no
+    interval.
     """
     several = [*evidence.each_alone(study.run), *evidence.several(study.run)]
     chosen = evidence.best_per_target(study, several)[1] if len(several) > 1 else {}
@@ -95,7 +96,8 @@ def gains(study: Study) -> pd.DataFrame:
     theirs = published.gains().rename("mean").rename_axis("target").reset_index()
     theirs = theirs.assign(system=f"{published.STUDY} − {published.BASELINE}")
     both = pd.concat([theirs, ours], ignore_index=True)
-    return _in_order(both)[["target", "system", *NUMBERS, "replicates"]].reset_index(drop=True)
+    columns = ["target", "system", *NUMBERS, "replicates", "languages"]
+    return _in_order(both)[columns].reset_index(drop=True)
 
 
 def parsing(study: Study) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def parsing(study: Study) -> pd.DataFrame:
             table = table[table["moment"].isin(["after", "left_arc", "right_arc"])]
             rows.append(table.assign(condition=name, seed=seed, encoder_seed=settings.seeds[seed]))
     theirs = published.read("parsing")
-    about = theirs["encoder"] + ", UD " + theirs["release"] + ", input " + theirs["input"]
+    about = theirs["encoder"] + ", UD " + theirs["release"] + ", input: " + theirs["input"]
     theirs = theirs.assign(about=about, kind="published")
     theirs = theirs.melt(["system", "kind", "about"], ["uas", "las"], "metric", "mean")
     columns = ["system", "kind", "about", "metric", *NUMBERS, "replicates"]
@@ -139,7 +141,7 @@ def parsing(study: Study) -> pd.DataFrame:
     ours.loc[ours["moment"] != "after", ["low", "high"]] = float("nan")
     ours["kind"] = ours["moment"].map(lambda moment: "ours" if moment == "after" else "baseline")
     where = "artificial source language" if settings.world is not None else "EWT, development set"
-    ours["about"] = f"{where}, words given"
+    ours["about"] = f"{where}, words given, {cells['n'].max():,} sentences"
     return pd.concat([ours[columns], theirs], ignore_index=True).reindex(columns=columns)
 
 

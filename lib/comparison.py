@@ -211,6 +211,8 @@ class Measured:
         table = pd.concat(parts, ignore_index=True)
         named = {name: family_of(how) for name, how in self.study.conditions.items()}
         table.insert(1, "family", table["condition"].map(named))
+        order = table["condition"].map(list(named).index)
+        table = table.iloc[np.argsort(order, kind="stable")]
         return table[table["condition"] != "random"].reset_index(drop=True)
 
     def by_size(self, examples: dict[str, int]) -> pd.DataFrame:

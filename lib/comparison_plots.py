@@ -65,15 +65,12 @@ def gains_by_condition(table: pd.DataFrame) -> Drawn:
     for label, colour in zip(axes[0, 0].get_yticklabels(), colours, strict=True):
         label.set_color(colour if colour != "0.6" else "0.45")
     present = [name for name in FAMILIES if name in set(family)]
+    same = drawn[drawn["cells"] != "clean"]
     words = ", ".join(f"{_colour(name)} {name}" for name in present)
-    hollow = (
-        "; hollow: targets whose data it has trained on"
-        if (drawn["cells"] != "clean").any()
-        else ""
-    )
+    hollow = "hollow: over targets whose data it has trained on; " if len(same) else ""
     figure.suptitle(
-        f"Mean over clean targets and zero-shot languages; {words}{hollow}\n"
-        "95 % t intervals over runs, as many as in parentheses",
+        f"Mean over clean targets and zero-shot languages; {words}\n"
+        f"{hollow}95 % t intervals over runs, as many as in parentheses",
         size=8.5,
     )
     return figure, drawn
@@ -148,9 +145,9 @@ def learning_curve(by_size: pd.DataFrame, pair: Sequence[str] = COMPARED) -> Dra
         ticks = sorted(set(drawn["examples"]))
         panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         panel.set_xticks([], minor=True)
-        panel.legend(loc="best")
     axes[0, 0].set_ylabel("transfer gain (points)")
     axes[0, 1].set_ylabel("difference (points)")
+    figure.legend(loc="outside lower center", ncols=3)
     runs = int(drawn["replicates"].max())
     figure.suptitle(
         "The same updates of the same number of tokens, on fewer or more examples\n"

@@ -1,4 +1,4 @@
-"""Comparisons follow from the conditions' settings, find what is planted, and say what they find."""
+"""Comparisons follow from how conditions are set, find what is planted, and say what they find."""
 
 from typing import Any
 

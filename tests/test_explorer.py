@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from nbclient import NotebookClient
 from nbformat import v4
 from scipy import stats
@@ -107,6 +107,21 @@ def test_a_typed_sentence_is_parsed_into_a_head_and_a_relation_for_each_word(stu
     assert len(heads) == len(relations) == 4 and all(0 <= head <= 4 for head in heads)
     view = look.view(replace(look.first(), sentence="zzz <b> ."))
     assert view.gold == "" and "&lt;b&gt;" in view.predicted
+
+
+def test_a_chosen_sentence_keeps_words_that_hold_a_space(study: Any) -> None:
+    look = SingleResults(study)
+    choice = look.first()
+    look.sentences(choice.language)[1]["words"][0] = "dần dần"
+    words = look.sentences(choice.language)[1]["words"]
+    view = look.view(replace(choice, sentence=" ".join(words)))
+    assert "gold tree" in view.gold and ">dần dần<" in view.gold and ">dần dần<" in view.predicted
+
+
+@pytest.mark.filterwarnings("error")
+def test_words_of_a_script_that_the_figures_font_lacks_stay_text() -> None:
+    svg = single_results._svg(["問題", "مشكلة"], [2, 0], ["dep", "root"], "gold tree")
+    assert ">問題<" in svg and ">مشكلة<" in svg
 
 
 def test_the_parser_is_the_one_that_the_condition_trained(study: Any) -> None:
@@ -207,47 +222,35 @@ def test_profiles_without_results_or_file_are_not_offered(
     assert single_results.profiles(micro) == ["micro", "tiny"]
 
 
-def executed(study: Any, tmp_path: Path, *, asks: bool) -> nbformat.NotebookNode:
-    """Run a cell that shows the explorer, in a kernel that may ask its user or may not."""
-    file = tmp_path / "micro.yaml"
-    import yaml
-
+@pytest.fixture(scope="module")
+def executed(study: Any, tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    """Show the explorer twice in a kernel: where it may not ask its user, and where it may."""
+    file = tmp_path_factory.mktemp("profile") / "micro.yaml"
     file.write_text(yaml.safe_dump(study.model_dump(exclude={"name"})), encoding="utf-8")
     source = f"from lib import explorer, profile\nexplorer.show(profile.load({str(file)!r}))"
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(source)])
-    client = NotebookClient(notebook, timeout=120, store_widget_state=False)
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for _ in range(2)])
+    client = NotebookClient(notebook, timeout=300, store_widget_state=False)
     with client.setup_kernel():
-        client.kc.allow_stdin = asks
-        client.execute_cell(notebook.cells[0], 0)
-    return notebook
-
-
-def kinds(notebook: nbformat.NotebookNode) -> list[set[str]]:
-    return [set(output.get("data", {})) for output in notebook.cells[0].outputs]
+        for place, asks in enumerate((False, True)):
+            client.kc.allow_stdin = asks
+            client.execute_cell(notebook.cells[place], place)
+    return [[o.data for o in cell.outputs if "data" in o] for cell in notebook.cells]
 
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def test_where_nobody_can_be_asked_the_first_choice_is_plain_output(
-    study: Any, tmp_path: Path
-) -> None:
-    made = executed(study, tmp_path, asks=False)
-    shown = kinds(made)
-    assert not any(WIDGET in each for each in shown)
-    assert sum("text/html" in each for each in shown) == 1
-    assert sum("image/svg+xml" in each for each in shown) == 2
+def test_where_nobody_can_be_asked_the_first_choice_is_plain_output(executed: Any) -> None:
+    plain, _ = executed
+    assert not any(WIDGET in data for data in plain)
+    assert sum("text/html" in data for data in plain) == 1
+    assert sum("image/svg+xml" in data for data in plain) == 2
 
 
-def test_where_somebody_can_the_same_output_stands_under_controls(
-    study: Any, tmp_path: Path
-) -> None:
-    made = executed(study, tmp_path, asks=True)
-    first, *rest = made.cells[0].outputs
-    assert WIDGET in first.data and first.data["text/plain"] == explorer.FALLBACK
-    plain = executed(study, tmp_path, asks=False).cells[0].outputs
-    contents = [output.data for output in plain if "data" in output]
-    assert [output.data for output in rest] == contents
+def test_where_somebody_can_the_same_output_stands_under_controls(executed: Any) -> None:
+    plain, (controls, *rest) = executed
+    assert WIDGET in controls and controls["text/plain"] == explorer.FALLBACK
+    assert rest == plain
 
 
 def test_without_ipywidgets_there_is_the_plain_output(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from lib.transfer import DEVELOPMENT
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, UNTESTED = "not distinguishable", "not tested here"
+# Of a claimed size, where only its sign can be looked for.
+SAME_SIGN, OTHER_SIGN = "direction supported", "direction contradicted"
 # The smallest gain, in points, that would count as one: "no gain" is supported where all of an
 # interval lies under it.
 SMALLEST_GAIN = 1.0
@@ -276,13 +278,15 @@ def judge_direction(estimate: Estimate) -> str:
 
 
 def judge_size(estimate: Estimate, claimed: float, comparable: bool) -> str:
-    """Judge the claim of a gain of so many points; its direction alone where not comparable.
+    """Judge the claim of a gain of so many points; its direction, and saying so, where that is all.
 
     Comparable, it is supported where the interval lies over zero and holds the claimed size, and
     contradicted where it lies under zero, or over it without the claimed size.
     """
     direction = judge_direction(estimate)
-    if not comparable or direction != SUPPORTED:
+    if not comparable:
+        return {SUPPORTED: SAME_SIGN, CONTRADICTED: OTHER_SIGN}.get(direction, direction)
+    if direction != SUPPORTED:
         return direction
     return SUPPORTED if estimate.low <= claimed <= estimate.high else CONTRADICTED
 

@@ -140,10 +140,13 @@ def on_leaderboard(target: str) -> Finding:
     return Finding(value, np.nan, np.nan, 0, "points", UNDECIDED, f"{note}; no interval")
 
 
-def gain(claimed: float, study: Study, conditions: list[str]) -> Finding:
-    """Weigh a claimed gain of so many points by a condition's mean gain over targets."""
+def gain(claimed: float, study: Study, conditions: list[str], same: bool = True) -> Finding:
+    """Weigh a claimed gain of so many points by a condition's mean gain over targets.
+
+    The size is weighed in the reference profile alone, and where what is trained is the `same`.
+    """
     estimate = evidence.mean_gain(study, conditions)
-    verdict = evidence.judge_size(estimate, claimed, study.is_reference)
+    verdict = evidence.judge_size(estimate, claimed, study.is_reference and same)
     aside = ""
     if verdict == CONTRADICTED and estimate.low > 0:
         aside = "the direction is as claimed, the size is not; "
@@ -154,11 +157,7 @@ def gain(claimed: float, study: Study, conditions: list[str]) -> Finding:
 def gain_of_several(claimed: float, study: Study, conditions: list[str]) -> Finding:
     """Weigh the gain of several tasks at once; of other tasks than the nine, its direction."""
     trained = study.settings.conditions[conditions[0]].tasks
-    found = gain(claimed, study, conditions)
-    if set(trained) != set(evidence.nine()):
-        estimate = evidence.mean_gain(study, conditions)
-        note = f"{conditions[0]}, {estimate.targets} targets; {study.setting}"
-        found = _estimated(estimate, evidence.judge_direction(estimate), note)
+    found = gain(claimed, study, conditions, set(trained) == set(evidence.nine()))
     return found._replace(note=f"{found.note}; trains {', '.join(trained)}")
 
 
@@ -187,8 +186,8 @@ def no_gain(study: Study, conditions: list[str], target: str) -> Finding:
     """Weigh whether a target gains nothing, by the conditions that do not train on its data."""
     kept = evidence.sharing_no_training(study, conditions, target)
     estimate = evidence.mean_gain(study, kept, [target])
-    note = f"mean of {', '.join(kept) or 'no condition'}, without its own training set; nothing is "
-    note += f"under {evidence.SMALLEST_GAIN:g} point; {study.setting}"
+    note = f"mean of {', '.join(kept) or 'none'}, which do not train on its training set; a gain "
+    note += f"under {evidence.SMALLEST_GAIN:g} point counts as none; {study.setting}"
     return _estimated(estimate, evidence.judge_no_gain(estimate), note)
 
 

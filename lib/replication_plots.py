@@ -115,7 +115,10 @@ def gains_beside_published(table: pd.DataFrame, scope: str, about: str) -> Drawn
         panel.axvline(0, color=style.INK, lw=0.8, zorder=1)
         empty = "not seen" if panel is left else "not in this profile"
         for name in set(targets) - set(part["target"]):
-            panel.text(0, targets.index(name), f"  {empty}", color="0.45", va="center", size=7.5)
+            words = panel.text(
+                0.98, targets.index(name), empty, transform=panel.get_yaxis_transform()
+            )
+            words.set(color="0.45", ha="right", va="center", size=7.5)
         panel.set_xlabel("gain (points)")
     system = table.loc[published, "system"].iloc[0]
     left.set_title(f"Published: {system}")
@@ -157,10 +160,11 @@ def parsing_beside_published(table: pd.DataFrame, scope: str) -> Drawn:
     _bands(axes, len(rows))
     axes.grid(axis="x", color="0.9", lw=0.6)
     axes.set(xlim=(0, 101), xlabel="attachment score on English (points)")
-    given = intervals_over(scope) if (rows["kind"] == "ours").any() else "none of ours here"
+    present = (rows["kind"] == "ours").any()
+    given = f"Filled: ours, {intervals_over(scope)}" if present else "Of ours no run is here"
     _title(
         figure,
-        f"Parsing English. Filled: ours, {given}",
+        f"Parsing English. {given}",
         "Hollow: published, EWT test set, without intervals. Other sentences, releases of UD",
         "and ways of input than ours: to be seen beside it, not compared",
     )

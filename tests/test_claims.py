@@ -165,14 +165,19 @@ def test_a_gain_of_another_size_contradicts_the_claim_only_in_its_own_setting() 
     assert row["verdict"] == CONTRADICTED and "direction is as claimed" in row["note"]
     full = profile.load("world_full", whole=True)
     row = verdicts(planted(of(["squad_v2"], 3), full)).loc[4]
-    assert row["verdict"] == SUPPORTED and "direction only" in row["note"]
+    assert row["verdict"] == "direction supported" and "direction only" in row["note"]
     assert row["evidence"] == pytest.approx(3 + 0.01 * np.mean(list(full.seeds)))
 
 
 def test_several_tasks_that_are_not_the_nine_say_nothing_of_the_size() -> None:
     full = profile.load("world_full", whole=True)
     row = verdicts(planted(of(["multitask"], 2), full)).loc[7]
-    assert row["verdict"] == SUPPORTED and "trains ud_parsing, stsb" in row["note"]
+    assert row["verdict"] == "direction supported"
+    assert "trains ud_parsing, stsb" in row["note"]
+    eight = LARGE.conditions["multitask-no_ccg"]
+    without = LARGE.model_copy(update={"conditions": LARGE.conditions | {"multitask": eight}})
+    row = verdicts(planted(of(["multitask"], 8.7), without)).loc[7]
+    assert row["verdict"] == "direction supported"
 
 
 def test_dramatic_in_retrieval_is_more_than_elsewhere() -> None:

@@ -141,8 +141,9 @@ def test_a_size_is_judged_by_the_interval_and_only_where_it_can_be_compared() ->
              (-5, -1): CONTRADICTED, (-1, 9): UNDECIDED}  # fmt: skip
     for ends, verdict in cases.items():
         assert evidence.judge_size(interval(*ends), 8.2, comparable=True) == verdict
-    assert evidence.judge_size(interval(1, 4), 8.2, comparable=False) == SUPPORTED
-    assert evidence.judge_size(interval(-5, -1), 8.2, comparable=False) == CONTRADICTED
+    assert evidence.judge_size(interval(1, 4), 8.2, comparable=False) == "direction supported"
+    assert evidence.judge_size(interval(-5, -1), 8.2, comparable=False) == "direction contradicted"
+    assert evidence.judge_size(interval(-1, 9), 8.2, comparable=False) == UNDECIDED
     assert evidence.judge_size(NONE, 8.2, comparable=True) == UNDECIDED
 
 

@@ -308,7 +308,9 @@ class SingleResults:
 def _html(table: pd.DataFrame) -> str:
     """Return a table with text of any direction, nothing cut."""
     with pd.option_context("display.max_colwidth", None):
-        made = table.to_html(index=False, border=0, justify="left")
+        made = table.to_html(index=False, border=0)
+    # Front ends set the text of tables to the right, in styles of their own.
+    made = made.replace("<th>", '<th style="text-align: left">')
     return made.replace("<td>", '<td dir="auto" style="text-align: left">')
 
 

@@ -287,7 +287,8 @@ def conclusion(rows: pd.DataFrame) -> str:
             ("similarity", clear[clear["mean"] < 0]),
         )
     ]
-    return (f"Of {len(rows)} measures, {len(clear)} differ after adjusting for their number; "
+    verb = "differs" if len(clear) == 1 else "differ"
+    return (f"{len(clear)} of {len(rows)} measures {verb} after adjusting for their number; "
             f"{'; '.join(sides)}.")  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def by_layer(
     """Draw curves over the layers, a panel for each of `titles`, a line per condition.
 
     `table` has columns panel, condition, layer, mean, low, high, languages; `label` names the unit
-    of the vertical axis. `reference` gives panels a dashed line with its name, `reported` marks the
+    of the vertical axis. `reference` gives panels a dashed line and its name, `reported` marks the
     layer that the study reports; `zero` draws a line at 0, for differences. Bars or bands are
     intervals over replicates of means over languages, whose number is in the panel's title.
     """
@@ -56,7 +57,8 @@ def by_layer(
         if reported is not None:
             place.axvline(reported, color="0.6", lw=0.8, ls=":", zorder=1)
         if reference and name in reference:
-            _refer(place, *reference[name])
+            said, value = reference[name]
+            place.axhline(value, color="0.35", lw=0.9, ls="--", zorder=1, label=said)
         place.set_xticks(_ticks(part["layer"]))
         if number % columns == 0:
             place.set_ylabel(label)
@@ -65,9 +67,12 @@ def by_layer(
     for place in axes.flat[len(panels) :]:
         place.axis("off")
     figure.suptitle(intervals_over(scope), x=0.01, ha="left", fontsize=8)
-    if len(looks) > 1:
-        handles, names = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2 if columns < 3 else 3)
+    named: dict[str, Any] = {}
+    for place in axes.flat[: len(panels)]:
+        handles, names = place.get_legend_handles_labels()
+        named |= dict(zip(names, handles, strict=True))
+    if len(named) > 1:
+        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
     return figure, drawn.reset_index(drop=True)
 
 
@@ -113,13 +118,6 @@ def _curves(axes: Axes, part: pd.DataFrame, looks: Mapping[str, tuple]) -> None:
         axes.plot(x, line["mean"], marker=marker, color=colour, ms=3.6, lw=1.1, ls=dashes,
                   label=label, mew=1 if marker == "x" else 0.4,
                   mec=colour if marker == "x" else "white", zorder=3)  # fmt: skip
-
-
-def _refer(axes: Axes, name: str, value: float) -> None:
-    """Draw a dashed line and write its name above it, at the left end of the panel."""
-    axes.axhline(value, color="0.35", lw=0.9, ls="--", zorder=1)
-    axes.annotate(name, (0.02, value), (0, 2), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", fontsize=7.5, color="0.3")  # fmt: skip
 
 
 @styled

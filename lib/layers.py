@@ -159,7 +159,8 @@ def contrast(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     Columns: measure, pooling, language, layer, seed, encoder_seed, n, replicate, gain. Empty where
     either condition is missing.
     """
-    return gains(table[table["condition"].isin([first, second])], baseline=second)
+    both = table[table["condition"].isin([first, second])]
+    return gains(both, baseline=second).drop(columns="condition")
 
 
 def selectivity(table: pd.DataFrame) -> pd.DataFrame:
@@ -258,6 +259,6 @@ def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:
         p = f"; Holm p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else ""
         numbers += f" (95 % {row['low']:+.1f} to {row['high']:+.1f}{p})"
         if words in (more, less) and not row["p_holm"] < 0.05:
-            words += ", but not after adjusting for the number of measures"
+            words += ", but not after adjusting for the number of lines"
     subject = ", ".join(part for part in (row["condition"], row["panel"]) if part)
-    return f"{subject}: {numbers}: {words}.".replace("-", "−")
+    return f"{subject}: {numbers.replace('-', '−')}: {words}."

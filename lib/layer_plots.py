@@ -126,13 +126,14 @@ def by_condition(
 ) -> Drawn:
     """Draw one gain per condition as lying intervals, a panel for each of `titles`.
 
-    `table` has columns panel, condition, mean, low, high, replicates; conditions keep the order of
-    the table's first appearance. Each panel has a scale of its own. Where conditions differ in
-    replicates, their numbers stand beside their names.
+    `table` has columns panel, condition, mean, low, high, replicates. Each panel has a scale of its
+    own. Where conditions differ in replicates, their numbers stand beside their names.
     """
     drawn = table[table["panel"].isin(titles)].copy()
     panels = [name for name in titles if name in set(drawn["panel"])]
-    names = list(dict.fromkeys(drawn["condition"]))
+    present = dict.fromkeys(drawn["condition"])
+    names = [name for name in style.LOOKS if name in present]
+    names += [name for name in present if name not in style.LOOKS]
     looks = style.looks_of(names)
     numbers = drawn.groupby("condition")["replicates"].max()
     labels = [f"{name} ({numbers[name]})" if numbers.nunique() > 1 else name for name in names]
@@ -143,10 +144,9 @@ def by_condition(
         width, 0.7 + rows * (0.8 + 0.19 * len(names)), rows, columns, sharey=True
     )
     for number, (place, panel) in enumerate(zip(axes.flat, panels, strict=False)):
-        part = drawn[drawn["panel"] == panel].set_index("condition")
-        for at, name in enumerate(names):
-            if name in part.index:
-                style.draw_interval(place, at, part.loc[name], looks[name], upright=False)
+        for _, row in drawn[drawn["panel"] == panel].iterrows():
+            name = row["condition"]
+            style.draw_interval(place, names.index(name), row, looks[name], upright=False)
         place.axvline(0, color=style.INK, lw=0.8, zorder=1)
         place.set_title(_wrapped(panel, (width - 1.6) / columns), fontsize=8.5)
         place.set(ylim=(len(names) - 0.4, -0.6))

@@ -9,7 +9,7 @@ from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity
 
-from lib import representation, states
+from lib import packing, representation, states
 from lib.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -165,6 +165,23 @@ def test_attention_is_that_of_the_model_alone_and_leaves_it_as_it_was(letters, s
         )
         weights = torch.softmax(query @ key.transpose(1, 2) / np.sqrt(8), dim=-1)
     assert found[2][0, :, 0, 0] == pytest.approx(weights[:, 1, 1].numpy(), abs=1e-5)
+
+
+def test_an_encoder_that_reads_packed_rows_says_the_same_and_packs_again(letters, small_encoder):
+    padded, packed = small_encoder(), small_encoder()
+    packing.choose(packed, "packed", torch.float32)
+    found = [
+        dict(states.attention(model, letters, SENTENCES, length=32, batch_tokens=100))
+        for model in (padded, packed)
+    ]
+    for number in range(3):
+        assert found[1][number] == pytest.approx(found[0][number], abs=1e-6)
+    assert packing.packs(packed)
+    words = [
+        states.of_words(model, letters, SENTENCES, length=32, batch_tokens=100)
+        for model in (padded, packed)
+    ]
+    assert words[1] == pytest.approx(words[0], abs=1e-5)
 
 
 def test_attention_skips_sentences_that_are_read_in_pieces(letters, small_encoder):

@@ -101,12 +101,11 @@ def _with_band(panel: Axes, part: pd.DataFrame, look: tuple, shift: float) -> No
         band["distance"], band["low"], band["high"], color=look[0], alpha=0.13, lw=0, zorder=0
     )
     panel.plot(band["distance"], band["mean"], color=look[0], lw=1.4, zorder=2)
-    for _, row in part[part["kind"] == "language"].iterrows():
-        ends = [row["low"], row["high"]]
-        x = row["distance"] + shift
-        panel.plot([x] * 2, ends, color=look[0], lw=0.6, alpha=0.35, zorder=2)
-        panel.plot(x, row["mean"], look[1], color=look[0], ms=3.6, mec="white",
-                   mew=0.4, zorder=4)  # fmt: skip
+    points = part[part["kind"] == "language"]
+    x = points["distance"] + shift
+    panel.vlines(x, points["low"], points["high"], color=look[0], lw=0.6, alpha=0.35, zorder=2)
+    y = points["mean"]
+    panel.plot(x, y, look[1], color=look[0], ms=3.6, mec="white", mew=0.4, zorder=4)
 
 
 def _slope_note(row: pd.Series) -> str:

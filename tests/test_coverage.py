@@ -114,7 +114,7 @@ def test_the_slope_covers_whichever_source_of_variance_prevails(
         truth = np.array([of_replicates, of_languages, 1.0])
         squares = (rng.chisquare(freedom, (runs, 3)) / freedom * truth).T
         error = rng.normal(0, np.sqrt(of_replicates + of_languages - 1), runs)
-        half = statistics._half_width(squares, freedom, 0.95)
+        half = statistics.half_width(squares, freedom, 0.95)
         assert covers_as_said(int((np.abs(error) <= half).sum()), runs), truth
 
 
@@ -123,7 +123,7 @@ def test_two_replicates_have_an_interval_that_covers_at_least_93_per_cent() -> N
     for ratios in ((1, 1), (30, 1), (1000, 30), (1, 1000)):
         squares = (rng.chisquare(freedom, (runs, 3)) / freedom * np.array([*ratios, 1])).T
         error = rng.normal(0, np.sqrt(sum(ratios) - 1), runs)
-        covered = int((np.abs(error) <= statistics._half_width(squares, freedom, 0.95)).sum())
+        covered = int((np.abs(error) <= statistics.half_width(squares, freedom, 0.95)).sum())
         assert stats.binomtest(covered, runs, 0.93, alternative="less").pvalue > 0.01
 
 

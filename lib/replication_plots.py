@@ -133,7 +133,9 @@ def gains_beside_published(table: pd.DataFrame, scope: str, about: str) -> Drawn
     left.set_yticks(range(len(targets)), labels)
     _bands(left, len(targets))
     _bands(right, len(targets))
-    _legend(figure, [THEIRS["X-STILTs"]], [LOOKS[name] for name in ours], 4)
+    runs = table.groupby("system")["replicates"].max()
+    labelled = [(*LOOKS[name][:2], f"{LOOKS[name][2]}, n = {runs[name]:.0f}") for name in ours]
+    _legend(figure, [THEIRS["X-STILTs"]], labelled, 4)
     return figure, table
 
 

@@ -92,9 +92,9 @@ def components(
     by_target = kept.groupby(["target", "language"])["difference"].mean().groupby("target").mean()
     freedom = runs - 1
     low, high = freedom / stats.chi2.ppf([0.975, 0.025], freedom)
-    found = Components(
-        replicate=max(y.mean(axis=1).var(ddof=1) - noise / count, 0.0),
-        tilt=max(slopes.var(ddof=1) - noise / (x @ x), 0.0),
+    return Components(
+        replicate=float(max(y.mean(axis=1).var(ddof=1) - noise / count, 0.0)),
+        tilt=float(max(slopes.var(ddof=1) - noise / (x @ x), 0.0)),
         language=float(language),
         family=_between_families(y.mean(axis=0), x, family.loc[values.columns], language),
         noise=float(noise),
@@ -105,7 +105,6 @@ def components(
         families=int(family.loc[values.columns].nunique()),
         factors=(float(low), float(high)),
     )
-    return found
 
 
 def _between_families(values: np.ndarray, x: np.ndarray, family: pd.Series, most: float) -> float:
@@ -147,7 +146,7 @@ def _to_see(parts: Components, question: str, replicates: int, languages: int) -
 
 
 def _share(least: np.ndarray, difference: float) -> float:
-    """Return the share of studies that see a difference; of false alarms on both sides if it is 0."""
+    """Return the share of studies that see a difference; if it is 0, on either side of it."""
     return float((least < difference).mean() * (1 if difference else 2))
 
 
@@ -268,70 +267,6 @@ def _tried(parts: Components, question: str, languages: int) -> list[tuple[int, 
     unit = 10 if question == "trend" else 1
     least = [np.quantile(_to_see(parts, question, n, languages), WANTED) / unit for n in TRIED]
     return [(n, float(value)) for n, value in zip(TRIED, least, strict=True)]
-
-
-def sentences(parts: Components, name: str, pair: tuple[str, str], targets: Sequence[str]) -> str:
-    """Say in Markdown what a study like the one measured would see, and what it would take."""
-    runs, count, most = parts.replicates, parts.languages, max(max(LANGUAGES), parts.languages)
-    of_mean = np.sqrt(parts.of_mean(count)) * 100
-    ends = [f"{of_mean * np.sqrt(factor):.1f}" for factor in parts.factors]
-    now = table(parts, [runs], [count]).set_index(["question", "difference"])
-    takes = needed(parts, sorted({count, most}))
-    takes = takes.set_index(["question", "languages", "difference"])
-    flips = [now.loc[("families", d), "power"] for d in (0.02, 0.0)]
-    per_family = f"Sign flips over {parts.families} families"
-    if 2.0 ** (1 - parts.families) > 0.05:
-        least = f"{2.0 ** (1 - parts.families):.2g}"
-        by_family = (
-            f"{per_family} cannot give p below {least}: at 5 % they see no difference at all."
-        )
-    else:
-        by_family = (
-            f"{per_family} see a true difference of 2 points in {flips[0]:.0%} of such studies; "
-            f"where there is none they say so in {flips[1]:.0%}, for they hold given the replicates."
-        )
-    lines = [
-        f"**Profile `{name}`**: what a study sees, simulated from the variances of `{pair[0]}` minus "
-        f"`{pair[1]}` in transfer gain, mean over {', '.join(targets)}; {runs} replicates, "
-        f"{count} languages.\n",
-        f"- One replicate's mean over the languages has a standard deviation of {of_mean:.1f} points "
-        f"(95 % {ends[0]} to {ends[1]}, from {runs} replicates). Numbers in brackets below are for "
-        "these two ends.",
-        f"- **Mean**: with {runs} replicates a true difference of 2 points is seen in "
-        f"{_powers(now.loc[('mean', 0.02)])} of studies. {_takes(takes, 'mean', count)}",
-        f"- {by_family}",
-        f"- **Trend**: with {runs} replicates and {count} languages, 1 point per 0.1 of distance is "
-        f"seen in {_powers(now.loc[('trend', 0.01)])} of studies. {_takes(takes, 'trend', count)}",
-    ]
-    if most > count:
-        lines.append(
-            f"- With {most} languages instead of {count}: for the mean, 2 points take "
-            f"{_runs(takes.loc[('mean', most, 0.02)])}; for the trend, 1 point per 0.1 takes "
-            f"{_runs(takes.loc[('trend', most, 0.01)])}."
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _powers(row: pd.Series) -> str:
-    """Write a power with its two ends."""
-    return f"{row['power']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
-
-
-def _runs(row: pd.Series) -> str:
-    """Write a number of replicates with its two ends."""
-    number, low, high = (
-        f"more than {TRIED[-1]}" if np.isnan(row[end]) else f"{row[end]:.0f}"
-        for end in ("replicates", "low", "high")
-    )
-    return f"{number} replicates ({low} to {high})"
-
-
-def _takes(takes: pd.DataFrame, question: str, languages: int) -> str:
-    """Write how many replicates see each difference with 80 % power."""
-    per = " per 0.1 of distance" if question == "trend" else ""
-    rows = takes.loc[(question, languages)]
-    words = [f"{_runs(row)} for {100 * d:g} points" for d, row in rows[::-1].iterrows()]
-    return f"To see it in 80 % takes {', '.join(words)}{per}.".replace(" 1 points", " 1 point")
 
 
 def seconds_per_replicate(profile: str, conditions: Sequence[str]) -> float:

@@ -57,14 +57,23 @@ class Alignment:
 
     @cached_property
     def sets(self) -> dict[str, dict[str, list[Example]]]:
-        """The whole evaluation sets of the retrieval targets, by target and language."""
+        """The whole evaluation sets of the retrieval targets, by target and language.
+
+        Languages with a side of more than `largest_side` sentences are left out, with a line.
+        """
         codes = [self.study.source_language, *self.study.target_languages]
-        return {
-            name: transfer.evaluation_sets(
+        found = {}
+        for name in self.targets:
+            every, _ = transfer.evaluation_sets(
                 self.study, tasks.get(name), self.study.targets[name], codes
-            )[0]
-            for name in self.targets
-        }
+            )
+            found[name] = {
+                code: some for code, some in every.items() if _side(some) <= self.largest_side
+            }
+            if left_out := [code for code in every if code not in found[name]]:
+                print(f"{name}: a side of {', '.join(left_out)} has more than "
+                      f"{self.largest_side:,} sentences; one pooling only")  # fmt: skip
+        return found
 
     def rows(self, loaded: Loaded) -> list[dict[str, Any]]:
         """Measure an encoder; see `lib.layers`.
@@ -105,15 +114,8 @@ class Alignment:
 
 
 def retrieval_rows(of: Alignment, loaded: Loaded, name: str, pooling: str) -> list[dict[str, Any]]:
-    """Score a retrieval target from every layer with a pooling, as phase 3 scores its own.
-
-    Languages with a side of more than `largest_side` sentences are left out; a line says which.
-    """
-    task = tasks.get(name)
-    sets = {code: found for code, found in of.sets[name].items() if _side(found) <= of.largest_side}
-    if left_out := [code for code in of.sets[name] if code not in sets]:
-        print(f"{name}: a side of {', '.join(left_out)} has more than {of.largest_side:,} "
-              f"sentences; not read again with {pooling} pooling")  # fmt: skip
+    """Score a retrieval target from every layer with a pooling, as phase 3 scores its own."""
+    task, sets = tasks.get(name), of.sets[name]
     if not sets:
         return []
     budget = of.study.targets[name].model_copy(update={"pooling": pooling})

@@ -32,7 +32,9 @@ class Knowledge:
     sentences: int = 200
     words: int = 400
     kind: str = "knowledge"
-    _before: dict[int, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    _before: dict[int, dict[str, tuple[np.ndarray, np.ndarray]]] = field(
+        default_factory=dict, init=False
+    )
 
     @property
     def sizes(self) -> dict[str, Any]:

@@ -78,7 +78,10 @@ def test_both_poolings_stand_side_by_side_and_the_reported_one_is_phase_3s(ready
 def test_a_side_that_is_too_large_is_not_read_again_and_a_line_says_so(ready, capsys):
     loaded = layers.load(ready, "none", 1)
     assert alignment.retrieval_rows(Alignment(ready, largest_side=3), loaded, "bucc", "first") == []
-    assert "bucc: a side of qaa, qab has more than 3 sentences" in capsys.readouterr().out
+    assert (
+        "bucc: a side of qaa, qab has more than 3 sentences; one pooling only"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_second_call_reads_what_stands_and_a_lost_cell_alone_is_made_again(ready, known):

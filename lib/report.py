@@ -131,15 +131,12 @@ def render(study: Profile, notebook: NotebookNode, absent: list[str]) -> str:
     answer = paths.figures(study.name) / "answer.md"
     none = "No answer is written yet: `analysis_syntax_vs_semantics` writes it."
     said = answer.read_text(encoding="utf-8") if answer.is_file() else none
-    conditions, languages = len(study.conditions), len(study.target_languages)
     report = {
         "title": f"Parsing for transfer: {study.name}",
         "summary": study.summary,
-        # Each sentence of the answer is a line of its file.
-        "answer": said.strip().replace("\n", "\n\n"),
-        "extent": f"{conditions} conditions, {len(study.targets)} targets, {languages} languages "
-        f"besides the source, up to {len(study.seeds)} seeds on "
-        f"{len(set(study.seeds.values()))} encoders.",
+        # Each sentence of the answer is a line of its file, and a paragraph here.
+        "answer": re.sub(r"\n(?=[^\n-])", "\n\n", said.strip()),
+        "extent": _extent(study),
         "contents": contents(notebook),
         "absent": absent,
         "colours": HtmlFormatter(style="friendly").get_style_defs(".highlight"),
@@ -153,6 +150,22 @@ def render(study: Profile, notebook: NotebookNode, absent: list[str]) -> str:
     )
     page, _ = exporter.from_notebook_node(notebook, resources={"report": report})
     return page
+
+
+def _extent(study: Profile) -> str:
+    numbers = {
+        "condition": len(study.conditions),
+        "target": len(study.targets),
+        "language besides the source": len(study.target_languages),
+        "seed": len(study.seeds),
+        "encoder": len(set(study.seeds.values())),
+    }
+    counted = []
+    for what, number in numbers.items():
+        first, *rest = what.split(" ")
+        many = first if number == 1 else f"{first}s"
+        counted.append(" ".join([str(number), many, *rest]))
+    return f"{', '.join(counted)}; {len(study.runs)} pairs of a condition and a seed."
 
 
 def records(study: Profile) -> list[dict[str, Any]]:

@@ -163,6 +163,22 @@ def test_the_written_answer_stands_before_everything_else(store: Path) -> None:
     assert page.text.index("No difference, +0.10 points.") < page.text.index("Contents")
 
 
+def test_the_extent_of_the_study_is_counted(store: Path) -> None:
+    text = Page(report.write("tiny").read_text()).text
+    assert (
+        "7 conditions, 5 targets, 3 languages besides the source, 1 seed, 1 encoder; "
+        "7 pairs of a condition and a seed." in text
+    )
+
+
+def test_sentences_of_the_answer_are_paragraphs_and_lists_stay_lists(store: Path) -> None:
+    answer = "First.\nSecond.\n\nBesides:\n\n- one\n- two\n"
+    (paths.figures("tiny") / "answer.md").write_text(answer)
+    html = report.write("tiny").read_text()
+    assert "<p>First.</p>" in html and "<p>Second.</p>" in html
+    assert re.search(r"<li>one</li>\s*<li>two</li>", html)
+
+
 def test_code_is_folded_and_widgets_and_injected_cells_leave_no_trace(store: Path) -> None:
     html = report.write("tiny").read_text()
     folded = re.findall(r'<details class="code">.*?</details>', html, re.DOTALL)

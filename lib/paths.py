@@ -9,6 +9,7 @@ PROFILES = NOTEBOOKS / "profiles"
 LANGUAGES = REPOSITORY / "data" / "languages.csv"
 SIZES = REPOSITORY / "data" / "sizes.csv"
 LENGTHS = REPOSITORY / "data" / "lengths.csv"
+PUBLISHED = REPOSITORY / "data" / "published"
 
 
 def _root(variable: str, default: Path) -> Path:

@@ -7,7 +7,7 @@ import pandas as pd
 from lib import paths, scoring, tasks
 from lib.errors import InputError
 
-FOLDER = paths.LANGUAGES.parent / "published"
+FOLDER = paths.PUBLISHED
 CONFIDENCE = ("verbatim", "verbatim_secondary", "derived")
 COLUMNS = {
     "averages": ["system", "snapshot", "rule", "value"],

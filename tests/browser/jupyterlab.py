@@ -125,7 +125,7 @@ def stores(folder: Path) -> dict[str, str]:
 
 def wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until the server answers."""
-    for _ in range(240):
+    for _ in range(720):
         assert server.poll() is None, log.read_text()[-2000:]
         try:
             with urllib.request.urlopen(address):

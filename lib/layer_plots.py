@@ -127,7 +127,7 @@ def by_condition(
     """Draw one gain per condition as lying intervals, a panel for each of `titles`.
 
     `table` has columns panel, condition, mean, low, high, replicates. Each panel has a scale of its
-    own. Where conditions differ in replicates, their numbers stand beside their names.
+    own. Where conditions differ in replicates, their numbers stand beside their names in brackets.
     """
     drawn = table[table["panel"].isin(titles)].copy()
     panels = [name for name in titles if name in set(drawn["panel"])]
@@ -156,7 +156,8 @@ def by_condition(
             place.set_xlabel(label)
     for place in axes.flat[len(panels) :]:
         place.axis("off")
-    figure.suptitle(intervals_over(scope), x=0.01, ha="left", fontsize=8)
+    counted = "; in brackets: runs of each" if numbers.nunique() > 1 else ""
+    figure.suptitle(intervals_over(scope) + counted, x=0.01, ha="left", fontsize=8)
     return figure, drawn.reset_index(drop=True)
 
 

@@ -200,6 +200,11 @@ def gain_by_distance(
                 [np.column_stack([at[:, 0], part["low"] + share * (part["high"] - part["low"])])
                  for share in np.linspace(0, 1, 9)]
             )  # fmt: skip
+            band = lines[condition].band.sort_values("distance")
+            x = np.linspace(at[:, 0].min(), at[:, 0].max(), 60)
+            fitted = np.interp(x, band["distance"], band["mean"] * 100)
+            for height in (0 * x, fitted):  # the lines too are better left visible
+                bars = np.concatenate([bars, np.column_stack([x, height])])
             known = bars[~np.isnan(bars).any(axis=1)]
             style.label_points(place, at, part["language"].map(names).tolist(), known)
     axes[-1][0].set_xlabel(label)

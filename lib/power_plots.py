@@ -61,7 +61,8 @@ def power_curves(table: pd.DataFrame, parts: Components) -> Drawn:
             if row == 0:
                 panel.set_title(title, size=8.5)
         axes[row, 0].set_ylabel(f"{count} languages")
-    figure.supxlabel("replicates", size=8.5)
+    for panel in axes[-1]:
+        panel.set_xlabel("replicates")
     figure.supylabel("studies that see it (%)", size=8.5)
     figure.suptitle(
         f"How often a true difference is seen; {_measured(parts)}\n"

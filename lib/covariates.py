@@ -82,7 +82,7 @@ def chosen(covariates: pd.DataFrame, distance: pd.Series) -> tuple[list[str], li
         elif known[name].nunique() < 2:
             why = "the same in every language"
         elif len(known) - len(kept) - 3 < FEWEST_LEFT:
-            why = f"{len(known)} languages leave no room for more than {len(kept)} controls"
+            why = f"{len(known)} languages leave no room for it beside {len(kept)} controls"
         elif (factor := inflation(known, distance.loc[known.index])) > MOST_INFLATION:
             why = f"nearly a combination of distance and the others (variance × {factor:.0f})"
         if why:

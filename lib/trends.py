@@ -202,8 +202,11 @@ def sensitivity(
     tables = []
     for scale in ("share", "log-odds"):
         for name, chosen in cells.items():
+            rows = within(gains, chosen)
+            if rows.empty:
+                print(f"{scale}, {name}: no cells")
+                continue
             try:
-                rows = within(gains, chosen)
                 found = outcomes(rows, pair, targets, source_language, scale == "log-odds")
             except InputError as error:
                 print(f"{scale}, {name}: {error}")
@@ -232,6 +235,9 @@ def models(
     tables, lines = [], []
     for name, measure in product(cells, map(str, distances)):
         rows = within(difference, cells[name])
+        if rows.empty:
+            lines.append(f"{name}, {measure}: no cells")
+            continue
         codes = list(dict.fromkeys(rows["language"]))
         distance = distances.loc[codes, measure]
         kept, why = covariates.chosen(controls.loc[codes], distance)

@@ -75,7 +75,9 @@ def with_controls(effects: pd.DataFrame, labels: dict[str, str]) -> list[str]:
 
 def without_families(slopes: pd.DataFrame) -> str:
     """Say how much the slope hangs on one family; of `trends.without_each_family`."""
-    rest = slopes.iloc[1:]
+    rest = slopes.iloc[1:].dropna(subset=["mean"])
+    if rest.empty:
+        return "Without one family at a time too few languages are left for a slope."
     ends = [points((end, np.nan, np.nan), 10) for end in (rest["mean"].min(), rest["mean"].max())]
     sure = int(((rest["low"] > 0) | (rest["high"] < 0)).sum())
     one_sign = bool((np.sign(rest["mean"]) == np.sign(slopes["mean"].iloc[0])).all())

@@ -155,11 +155,11 @@ def test_models_say_why_a_subset_has_none_and_go_on():
         difference_of(0.2 * DISTANCE),
         DISTANCE.to_frame("distance"),
         SCRIPT.to_frame("same_script"),
-        {"few": few, "all cells": every()},
+        {"few": few, "none": every()[:0], "all cells": every()},
     )
     assert set(found["cells"]) == {"all cells"}
     why = [line.removeprefix("few, distance: ").split(":")[0] for line in lines]
-    assert why == ["same script as the source is left out", "mixed model"]
+    assert why == ["same script as the source is left out", "mixed model", "none, distance"]
 
 
 def test_subsets_are_named_only_where_they_leave_something_out():

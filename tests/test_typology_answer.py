@@ -65,6 +65,14 @@ def test_the_families_range_sign_and_count_are_said(means, words):
     assert words in typology_answer.without_families(table)
 
 
+def test_a_family_without_which_there_is_no_slope_is_not_counted():
+    table = pd.DataFrame({"left_out": ["none", "A", "B"], "mean": [0.2, np.nan, 0.1]})
+    table = table.assign(low=table["mean"] - 0.05, high=table["mean"] + 0.05)
+    words = typology_answer.without_families(table)
+    assert "keeps its sign" in words and "1 of 1 cases" in words
+    assert "too few languages" in typology_answer.without_families(table[:2])
+
+
 def test_log_odds_are_not_called_points():
     table = slopes(0.5, 0.1).assign(scale="log-odds", cells="all cells")
     words = "In log-odds it grows: +0.050 (95 % +0.040 to +0.060) per 0.1 of distance."

@@ -50,8 +50,9 @@ def _by_family(now: pd.DataFrame, families: int) -> str:
         return f"cannot give p below {smallest:.3g}: at 5 % they see no difference at all."
     found = now[now["question"] == "families"].set_index("difference")["power"]
     return (
-        f"see a true difference of 2 points in {found[0.02]:.0%} of such studies; where there is "
-        f"none they say so in {found[0.0]:.0%}, for they hold given the replicates."
+        f"see a true difference of 2 points in {100 * found[0.02]:.0f} % of such studies; where "
+        f"there is none they say there is in {100 * found[0.0]:.0f} %, for they hold given the "
+        "replicates."
     )
 
 
@@ -64,7 +65,8 @@ def _row(takes: pd.DataFrame, question: str, languages: int, difference: float) 
 def _seen(now: pd.DataFrame, question: str, difference: float) -> str:
     """Write a power with its two ends."""
     row = now[(now["question"] == question) & (now["difference"] == difference)].iloc[0]
-    return f"{row['power']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+    power_now, low, high = (f"{100 * row[end]:.0f}" for end in ("power", "low", "high"))
+    return f"{power_now} % ({low} to {high})"
 
 
 def _runs(row: pd.Series) -> str:

@@ -53,6 +53,7 @@ def families(parts: power.Components, count: int) -> pd.Series:
     return pd.Series([f"F{i % number}" for i in range(count)], [f"q{i:02}" for i in range(count)])
 
 
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
 def test_components_are_the_mean_squares_of_an_analysis_of_variance() -> None:
     table = drawn(PARTS, 4, 9, 0)
     x, family = distances(PARTS, 9), families(PARTS, 9)
@@ -187,13 +188,13 @@ def test_the_answer_is_worded_from_the_numbers() -> None:
     assert "standard deviation of 1.0 points (95 % 0.6 to 3.0" in words
     assert "udpos, xnli; 5 replicates, 12 languages, 6 families" in words
     row = power.table(PARTS, [5], [12], [0.02]).iloc[0]
-    assert f"is seen in {row['power']:.0%} ({row['low']:.0%} to {row['high']:.0%})" in words
+    found, low, high = (round(100 * row[end]) for end in ("power", "low", "high"))
+    assert f"is seen in {found} % ({low} to {high}) of studies" in words
     needed = power.needed(PARTS, [12]).set_index(["question", "difference"])["replicates"]
     assert f"takes {needed['mean', 0.02]:.0f} replicates" in words
     assert "for 2 points," in words and "for 1 point," in words and "for 0.5 points." in words
     assert "for 0.5 points per 0.1 of distance." in words
     assert "**Sign flips** over 6 families see a true difference of 2 points" in words
-    assert "With" not in words.split("**More languages**")[0].split("**Mean**")[0]
     assert "with 40 instead of 12" in words
 
 

@@ -35,6 +35,8 @@ PHASES = {
     "3_transfer": {"profile": "tiny", "condition": "all", "target": "all", "seed": 0},
 }
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+# One seed has no variance to draw power from: that notebook says so in a line.
+WITHOUT_FIGURES = {("tiny", "analysis_power")}
 SETTINGS = {
     # Cells out of sight would not be in the page.
     "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}',
@@ -160,7 +162,7 @@ def test_a_notebook_runs_in_jupyterlab_and_its_figures_are_seen(
     assert [o["evalue"] for o in outputs if o["output_type"] == "error"] == []
     code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"])]
     assert all(cell["execution_count"] for cell in code)
-    if notebook.stem.startswith("analysis_"):
+    if notebook.stem.startswith("analysis_") and (PROFILE, notebook.stem) not in WITHOUT_FIGURES:
         assert page.evaluate(VISIBLE) > 0
     if any("explorer.show(" in "".join(cell["source"]) for cell in cells):
         explore(page, notebook.stem)

@@ -43,8 +43,8 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
         f"**Profile `{measured.study.name}`**: {row['languages']:.0f} languages, {scope}, "
         f"mean over {', '.join(measured.clean)}.\n"
         f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
-        f"{points(_ends(row))}; sign flips over {families:.0f} families give p = {row['p']:.2g} "
-        f"(the smallest possible is {smallest:.2g}).\n"
+        f"{points(_ends(row))}; given these runs, sign flips over {families:.0f} families give "
+        f"p = {row['p']:.2g} (the smallest possible is {smallest:.2g}).\n"
         f"With distance the difference {growing}: {points(trend, 10)} per 0.1 of distance."
     )
 

@@ -231,7 +231,7 @@ def contrast_forest(contrast: pd.DataFrame, pair: tuple[str, str], scope: str) -
     axes.set_xlabel(f"points (over 0: {first} helps transfer more)")
     axes.set_title(
         f"Difference in transfer gain, {first} minus {second}\n"
-        f"{intervals_over(scope)}\np: sign flips over language families"
+        f"{intervals_over(scope)}\np: sign flips over language families, given these runs"
     )
     return figure, drawn
 

@@ -1,6 +1,7 @@
 # Two doors: `make figures` runs a profile end to end, `make test` runs every test.
 # Others: `make plan` says what a profile would do and cost, `make mirror` brings what it reads from
-# the hub; `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
+# the hub; `make report` binds the analyses into one page; `make test-lab` runs every notebook in a real
+# JupyterLab (needs Chromium and playwright); `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
 # MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
 # `make bench` times this against what one would run instead, on a CPU and real text (DATA_ROOT).
 # `make bench-gpu` does so on a GPU, on random weights and tokens: no network and no data needed.

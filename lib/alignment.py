@@ -120,9 +120,9 @@ def retrieval_rows(of: Alignment, loaded: Loaded, name: str, pooling: str) -> li
         return []
     budget = of.study.targets[name].model_copy(update={"pooling": pooling})
     here = Cell(of.study.name, PHASE, loaded.seed, loaded.condition, of.kind)
-    job = transfer._Job(of.study, here, task, budget, loaded.model, loaded.tokenizer, sets)
+    job = transfer.Job(of.study, here, task, budget, loaded.model, loaded.tokenizer, sets)
     mined = task.evaluation is not None and "gold" in task.evaluation.columns
-    transfer._mine(job) if mined else transfer._retrieve(job, baseline=False)
+    transfer.mine(job) if mined else transfer.retrieve(job, baseline=False)
     return [
         _row(f"{name}/{row['metric']}", row["language"], row["layer"], row["value"], row["n"])
         | {"pooling": pooling}

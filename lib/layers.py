@@ -23,7 +23,7 @@ from lib.statistics import Interval, holm, over_replicates, replicates, verdict
 PHASE = "representation"
 CONDITIONS = ("none", "random", "ud_parsing", "stsb", "ud_parsing_shuffled", "mlm_on_ewt_text",
               "mlm_on_stsb_text", "stsb-bi", "ud_parsing-deep_biaffine", "sick", "ccg", "mnli",
-              "squad")  # fmt: skip
+              "squad", "squad_v2")  # fmt: skip
 COMPARED = CONDITIONS[:7]  # those that figures have room for
 VALUES = ["measure", "pooling", "language", "layer"]
 COLUMNS = ["condition", *VALUES, "value", "n", "seed", "encoder_seed"]

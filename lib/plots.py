@@ -314,37 +314,3 @@ def dependency_tree(
     axes.set(xlim=(0, widths.sum()), ylim=(-0.9, top + 0.4), title=title)
     axes.axis("off")
     return figure, pd.DataFrame({"word": words, "head": heads, "relation": relations})
-
-
-@styled
-def layers(table: pd.DataFrame, scope: str) -> Drawn:
-    """Draw retrieval scores by layer, mean over languages, with intervals over replicates.
-
-    `table` is the tidy table of one retrieval target; dotted: the layer that the study reports.
-    """
-    reported = table[table["reported"].astype(bool)]
-    reported_layer, metrics = reported["layer"].iloc[0], list(dict.fromkeys(reported["metric"]))
-    table = table[table["metric"].isin(metrics)]
-    table = table.assign(replicate=replicates(table))
-    drawn = over_replicates(table, ["condition", "layer"], "value").assign(unit="points")
-    drawn[["mean", "low", "high"]] *= 100
-    # Placebos first, so that the compared conditions lie on top.
-    present = dict.fromkeys(drawn["condition"])
-    looks = style.looks_of(sorted(present, key=lambda name: name not in style.PLACEBOS))
-    figure, ((axes,),) = style.canvas(4.5, 3.4)
-    for condition, (colour, marker, label) in looks.items():
-        part = drawn[drawn["condition"] == condition].sort_values("layer")
-        x = part["layer"].astype(float)
-        shade = "0.6" if condition == "random" else colour
-        if condition not in style.PLACEBOS:
-            axes.fill_between(x, part["low"], part["high"], color=shade, alpha=0.15, lw=0)
-        axes.plot(x, part["mean"], marker=marker, color=shade, ms=4, lw=1.3, label=label)
-    axes.axvline(reported_layer, color="0.6", lw=0.8, ls=":")
-    axes.set(
-        xlabel="layer (0: embeddings; dotted: reported)", ylabel=f"{', '.join(metrics)} (points)"
-    )
-    axes.set(title=f"{drawn['languages'].max()} languages\n{intervals_over(scope)}")
-    axes.set_xticks(sorted({int(layer) for layer in drawn["layer"]}))
-    axes.set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure, drawn

@@ -78,11 +78,11 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
     task, budget = tasks.get(target), settings.targets[target]
     with corpora.recording() as data:
         sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
-        job = _Job(settings, here, task, budget, model, tokenizer, sets)
+        job = Job(settings, here, task, budget, model, tokenizer, sets)
         if task.evaluation and "gold" in task.evaluation.columns:
-            facts = _mine(job)
+            facts = mine(job)
         elif task.kind == "retrieval":
-            facts = _retrieve(job, baseline=not how.task and not how.random_encoder)
+            facts = retrieve(job, baseline=not how.task and not how.random_encoder)
         else:
             facts = _fine_tune(job)
     facts |= {"not_found": absent, "data": data, **encoder.reading(model)}
@@ -95,7 +95,7 @@ def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
 
 
 @dataclass
-class _Job:
+class Job:
     """What a run of phase 3 needs to know, and the rows that it has found so far."""
 
     settings: Profile
@@ -175,7 +175,7 @@ def evaluation_sets(
     return found, absent
 
 
-def _fine_tune(job: _Job) -> dict[str, Any]:
+def _fine_tune(job: Job) -> dict[str, Any]:
     """Train a fresh head and the encoder on the source language; score every language."""
     from lib import batches, encoder, evaluation, feature_cache, heads, training
 
@@ -211,12 +211,12 @@ def _fine_tune(job: _Job) -> dict[str, Any]:
     }
 
 
-def _evaluated(job: _Job) -> list[tuple[str, str, list[Example]]]:
+def _evaluated(job: Job) -> list[tuple[str, str, list[Example]]]:
     """List each language, the split, and its examples."""
     return [(code, job.split, found) for code, found in job.sets.items()]
 
 
-def _development(job: _Job) -> list[tuple[str, str, list[Example]]]:
+def _development(job: Job) -> list[tuple[str, str, list[Example]]]:
     """List the source language's validation set, unless that is what is evaluated anyway."""
     task, source = job.task, job.settings.source_language
     assert task.evaluation is not None
@@ -233,7 +233,7 @@ def reported_layer(layers: int) -> int:
     return round(2 * layers / 3)
 
 
-def _retrieve(job: _Job, baseline: bool) -> dict[str, Any]:
+def retrieve(job: Job, baseline: bool) -> dict[str, Any]:
     """Find each sentence's translation by cosine, from every layer, without training.
 
     With `baseline`, also by the character n-grams that the two sentences share.
@@ -261,7 +261,7 @@ def _retrieve(job: _Job, baseline: bool) -> dict[str, Any]:
     return {"pooling": job.budget.pooling}
 
 
-def _mine(job: _Job) -> dict[str, Any]:
+def mine(job: Job) -> dict[str, Any]:
     """Mine pairs by their margin, from every layer, without training.
 
     The threshold is tuned on the development split; it is cross-fitted where that is missing or is
@@ -291,7 +291,7 @@ def _mine(job: _Job) -> dict[str, Any]:
     return {"pooling": job.budget.pooling, "thresholds": thresholds}
 
 
-def _mined(job: _Job, example: Example) -> Iterator[Any]:
+def _mined(job: Job, example: Example) -> Iterator[Any]:
     """Yield what each layer finds between two sides; each side is encoded once."""
     from lib import encoder, retrieval
 

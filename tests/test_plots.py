@@ -56,7 +56,6 @@ def drawings(seeds: int = 3) -> dict[str, tuple[Figure, pd.DataFrame]]:
         "loss": plots.loss_curve(log),
         "bars": plots.accuracy_by_language(bars, "udpos"),
         "tree": plots.dependency_tree(["dogs", "bark"], [2, 0], ["nsubj", "root"]),
-        "layers": plots.layers(table[table["target"] == "tatoeba"], scope),
     }
 
 
@@ -115,7 +114,6 @@ def test_the_languages_of_the_distance_figure_lie_where_its_table_says(drawn):
         ("loss", ["updates", "loss (nats)"]),
         ("bars", ["Alpha", "accuracy (points)", "floor"]),
         ("tree", ["dogs", "bark", "nsubj"]),
-        ("layers", ["accuracy (points)", "layer", "4 languages"]),
     ],
 )
 def test_a_figure_names_its_axes_units_and_counts(drawn, name, expected):
@@ -142,7 +140,7 @@ def test_the_headline_claims_a_trend_only_where_the_interval_excludes_zero():
 
 def test_one_seed_is_drawn_without_intervals_and_says_so():
     single = drawings(seeds=1)
-    for name in ("gains", "scores", "forest", "layers", "distance"):
+    for name in ("gains", "scores", "forest", "distance"):
         figure, table = single[name]
         assert table["low"].isna().all()
         words = words_of(figure)
@@ -156,13 +154,3 @@ def test_no_text_of_a_figure_is_cut_off(monkeypatch):
         whole, inside = figure.get_tightbbox(), figure.get_size_inches()
         assert whole.x0 > -0.02 and whole.x1 < inside[0] + 0.02, name
         assert whole.y0 > -0.02 and whole.y1 < inside[1] + 0.02, name
-
-
-def test_layers_are_drawn_by_the_reported_metric_alone() -> None:
-    table = scores(3)
-    table = table[table["target"] == "tatoeba"]
-    scope = statistics.scope(scores(3))
-    other = table.assign(metric="recall", value=0.0, reported=False)
-    figure, drawn = plots.layers(pd.concat([table, other]), scope)
-    pd.testing.assert_frame_equal(drawn, plots.layers(table, scope)[1])
-    assert figure.axes[0].get_ylabel() == "accuracy (points)"

@@ -167,6 +167,14 @@ class Measured:
         row |= {key: mean[key] for key in keys}
         return row | dict(zip(("slope", "slope_low", "slope_high"), slope, strict=True))
 
+    def in_source(self, pair: Pair) -> Interval:
+        """Return the difference of two conditions' gains in the source language, clean mean."""
+        kept = self.gains[self.gains["language"] == self.study.source_language]
+        kept = kept[kept["target"].isin(self.clean)]
+        wide = kept.pivot_table("gain", ["replicate", "target"], "condition")
+        difference = (wide[pair.first] - wide[pair.second]).dropna()
+        return statistics.t_interval(difference.groupby("replicate").mean().to_numpy())
+
     def table(self) -> pd.DataFrame:
         """Compare every pair; the primary one by every measure and in every subset of cells.
 

@@ -49,6 +49,40 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
     )
 
 
+def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:
+    """Say whether the primary comparison comes out otherwise by another measure, and why it may.
+
+    `in_source` is what `Measured.in_source` returns: what transfer gain takes off gain.
+    """
+    first, second = COMPARED
+    names = {
+        "gain": "plain gain",
+        "log_odds_transfer_gain": "transfer gain in log-odds",
+        "log_odds_gain": "plain gain in log-odds",
+    }
+    said = []
+    for _, row in _asking(table, "sensitivity").iterrows():
+        seen = verdict(
+            _ends(row),
+            "is over",
+            "is under",
+            "is not detectably different from",
+            "has no interval against",
+        )
+        in_points = row["measure"] == "gain"
+        ends = points(_ends(row), 100 if in_points else 1)
+        ends = ends if in_points else ends.replace(" points", "")
+        said.append(f"By {names[row['measure']]} `{first}` {seen} `{second}`: {ends}.")
+    seen = verdict(
+        in_source,
+        f"`{first}` does better there than `{second}`",
+        f"`{first}` does worse there than `{second}`",
+        "the two are not detectably different there",
+        "there is no interval",
+    )
+    return [*said, f"Transfer gain takes off the gain in the source: {seen}, {points(in_source)}."]
+
+
 def lifts(floor: pd.DataFrame, count: int, lifted: int) -> str:
     """Say how much of `none` is above the floor, and whether this encoder can answer at all."""
     if floor["replicates"].max() < 2:

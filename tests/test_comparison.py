@@ -203,6 +203,19 @@ def test_each_comparison_is_worded_by_its_interval(study: Profile) -> None:
     assert "`ccg` cannot be told from `stsb`" in said
 
 
+def test_what_the_source_does_to_the_transfer_gain_is_said(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.01, "stsb": 0.02}, noise=0.002)
+    worse = (found.gains["condition"] == "stsb") & (found.gains["language"] == "en")
+    found.gains.loc[worse, "gain"] -= 0.05
+    ends = found.in_source(comparison.pairs(study)[0])
+    assert ends.mean == pytest.approx(0.05, abs=0.003) and ends.low > 0
+    said = conclusion.measures(found.table(), ends)
+    assert said[0].startswith("By plain gain `ud_parsing` is under `stsb`: −0.9")
+    assert said[1].startswith("By transfer gain in log-odds `ud_parsing` is under `stsb`: −0.0")
+    assert "points" in said[0] and "points" not in said[1]
+    assert "source: `ud_parsing` does better there than `stsb`, +5." in said[-1]
+
+
 def test_nothing_is_said_of_a_family_of_one_task() -> None:
     said = conclusion.families(Interval(np.nan, np.nan, np.nan), ["ud_parsing", "stsb"])
     assert said.startswith("Of the families nothing is said")

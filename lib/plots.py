@@ -115,7 +115,9 @@ def scores_by_language(
         panel.set_axisbelow(True)
         labels = [names[code] for code in languages] if few else languages
         panel.set_xticks(range(len(languages)), labels, rotation=90 if few else 0)
-        panel.tick_params(axis="x", labelbottom=True, labelsize=8 if few else 7)
+        # With many targets, names under the lowest panel of a column are enough.
+        named = len(targets) <= 6 or not few or targets.index(target) >= len(targets) - columns
+        panel.tick_params(axis="x", labelbottom=named, labelsize=8 if few else 7)
     for spare in axes.flat[len(targets) :]:
         spare.set_visible(False)
     figure.supylabel("score (points)", size=8.5)

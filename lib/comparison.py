@@ -1,119 +1,31 @@
-"""List what a profile's conditions let one compare, and compare it, always in the same way.
+"""Compare what a profile's conditions let one compare (`lib.pairing`), always in the same way.
 
-What a comparison asks follows from how its conditions are set (`lib.profile.Condition`), not from
-their names. `ud_parsing` and `stsb` are the compared tasks; `lib.conclusion` words what is found.
+`lib.conclusion` words what is found.
 """
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from lib import statistics, tasks
-from lib.profile import Condition, Profile
+from lib.pairing import (
+    COMPARED,
+    SIMILARITY,
+    SYNTACTIC,
+    Pair,
+    family_of,
+    pairs,
+    sizes_of,
+    varies,
+)
+from lib.profile import Profile
 from lib.results import Cell
 from lib.statistics import Interval, Line
-
-COMPARED = ("ud_parsing", "stsb")
-SYNTACTIC, SIMILARITY = "syntactic", "semantic similarity"
-
-
-class Pair(NamedTuple):
-    """Two conditions to compare, and what their difference tells."""
-
-    question: str
-    first: str
-    second: str
-
-
-def pairs(study: Profile) -> list[Pair]:
-    """List the comparisons that a profile's conditions allow, the primary one first.
-
-    placebo: a compared task minus the same text or sentences without its labels. examples: both
-    tasks on as many examples instead of as many tokens. pair model, parser: another model of the
-    same task. size: both tasks on fewer examples. task: another task of the same family as one of
-    the compared, minus the other compared one.
-    """
-    first, second = COMPARED
-    found = [Pair("primary", first, second)]
-    for task in COMPARED:
-        found += [Pair("placebo", task, name) for name in placebos(study, task)]
-    named = {name: how for name, how in study.conditions.items() if name not in COMPARED}
-    same = {
-        task: name
-        for name, how in named.items()
-        for task in COMPARED
-        if how.task == task and how.budget and how.budget.batch_examples
-    }
-    if len(same) == 2 and _budget(study, same[first]) == _budget(study, same[second]):
-        found.append(Pair("examples", same[first], same[second]))
-    for name, how in named.items():
-        if not _varies(how, {"pair"}) and how.pair == "bi" and how.task == second:
-            found += [Pair("pair model", name, second), Pair("pair model", first, name)]
-        if not _varies(how, {"parser"}) and how.parser == "deep_biaffine" and how.task == first:
-            found += [Pair("parser", name, first), Pair("parser", name, second)]
-    sizes = sizes_of(study)
-    for size in sorted({*sizes[first]} & {*sizes[second]} - {0}):
-        found.append(Pair("size", sizes[first][size], sizes[second][size]))
-    for name, how in named.items():
-        if how.task and how.task != "multitask" and not _varies(how, set()) and name == how.task:
-            family = tasks.get(name).family if how.task != "mlm" else ""
-            found += [Pair("task", name, second)] * (family == SYNTACTIC)
-            found += [Pair("task", first, name)] * (family == SIMILARITY)
-    return found
-
-
-def placebos(study: Profile, task: str) -> list[str]:
-    """Name a task's placebos: its own trees permuted, MLM on its text.
-
-    Where no condition reads the text of `stsb`, that of `ud_parsing` stands in: in an artificial
-    language both are over the same sentences.
-    """
-    named = study.conditions.items()
-    shuffled = [name for name, how in named if how.shuffled and how.task == task]
-    text = [name for name, how in named if how.text_of == task]
-    if not text and study.world is not None:
-        text = [name for name, how in named if how.text_of in COMPARED]
-    return [*shuffled, *text]
-
-
-def sizes_of(study: Profile) -> dict[str, dict[int, str]]:
-    """Return, by compared task, its conditions by their number of examples (0: all)."""
-    return {
-        task: {task_size: name for task_size, name in _sizes(study, task)} | {0: task}
-        for task in COMPARED
-    }
-
-
-def _sizes(study: Profile, task: str) -> list[tuple[int, str]]:
-    return [
-        (how.examples, name)
-        for name, how in study.conditions.items()
-        if how.task == task and how.examples and not _varies(how, {"examples"})
-    ]
-
-
-def _varies(how: Condition, allowed: set[str]) -> bool:
-    """Say whether a condition is set otherwise than its task alone, but for the allowed keys."""
-    usual = Condition(task=how.task)
-    keys = set(Condition.model_fields) - {"task", "seeds"} - allowed
-    return any(getattr(how, key) != getattr(usual, key) for key in keys)
-
-
-def _budget(study: Profile, condition: str) -> dict[str, Any]:
-    return study.budget_of(condition).model_dump()
-
-
-def family_of(how: Condition) -> str:
-    """Name the family of what a condition trains, placebos, mixtures and MLM beside it apart."""
-    if how.random_encoder or not how.task:
-        return "none"
-    if how.shuffled or how.task == "mlm":
-        return "placebo"
-    return "several tasks" if how.task == "multitask" else tasks.get(how.task).family
 
 
 @dataclass(frozen=True)
@@ -121,13 +33,14 @@ class Measured:
     """Hold the gains of a profile, and how they are to be compared.
 
     `gains` is what `statistics.gains` returns; `clean` the targets of the primary estimand;
-    `languages` the table of languages.
+    `languages` the table of languages; `shared` what `overlap.table` returns.
     """
 
     study: Profile
     gains: pd.DataFrame
     clean: list[str]
     languages: pd.DataFrame
+    shared: pd.DataFrame
     subsets: dict[str, Any] = field(default_factory=dict)
 
     def has(self, pair: Pair) -> bool:
@@ -139,30 +52,49 @@ class Measured:
         source = self.study.source_language
         return statistics.difference(self.gains, pair.first, pair.second, source, measure)
 
+    def clean_for(self, pair: Pair) -> list[str]:
+        """List the clean targets whose data neither condition of a pair has trained on."""
+        from lib import overlap
+
+        cells = product((pair.first, pair.second), self.clean)
+        asked = pd.DataFrame(cells, columns=["condition", "target"])
+        marked = overlap.mark(asked, self.study, self.shared)
+        same = set(marked.loc[marked["same_data"], "target"])
+        return [target for target in self.clean if target not in same]
+
     def line(
-        self, differences: pd.DataFrame, grid: np.ndarray | None = None
+        self,
+        differences: pd.DataFrame,
+        grid: np.ndarray | None = None,
+        targets: list[str] | None = None,
     ) -> tuple[pd.DataFrame, Line]:
-        """Return the language means over the clean targets, and the line fitted to them."""
-        means = statistics.language_means(differences, self.clean)
+        """Return the language means over targets (the clean ones), and the line fitted to them."""
+        means = statistics.language_means(differences, targets or self.clean)
         if means.empty:
             return means, Line(Interval(*[np.nan] * 3), pd.DataFrame())
         wide = means.pivot(index="replicate", columns="language", values="difference")
         return means, statistics.slope(wide, self.languages["distance"], grid)
 
     def row(
-        self, pair: Pair, measure: str = "transfer_gain", cells: pd.Index | None = None
+        self,
+        pair: Pair,
+        measure: str = "transfer_gain",
+        cells: pd.Index | None = None,
+        without: str = "",
     ) -> dict[str, Any]:
         """Return a pair's clean mean and its slope with distance, each with its interval.
 
-        `cells` limits it to some (target, language). Shares; the slope is per unit of distance.
+        `cells` limits it to some (target, language), `without` leaves a target out. Shares; the
+        slope is per unit of distance.
         """
+        clean = [target for target in self.clean_for(pair) if target != without]
         kept = self.differences(pair, measure)
         if cells is not None:
             kept = kept[pd.MultiIndex.from_frame(kept[["target", "language"]]).isin(cells)]
-        found = statistics.contrast(kept, self.clean, self.languages["family"])
+        found = statistics.contrast(kept, clean, self.languages["family"])
         mean = found.set_index("target").reindex(["clean mean"]).iloc[0]
         keys = ["mean", "low", "high", "p", "languages", "replicates"]
-        slope = self.line(kept)[1].slope
+        slope = self.line(kept, targets=clean)[1].slope
         row: dict[str, Any] = pair._asdict() | {"measure": measure}
         row |= {key: mean[key] for key in keys}
         return row | dict(zip(("slope", "slope_low", "slope_high"), slope, strict=True))
@@ -172,8 +104,22 @@ class Measured:
         kept = self.gains[self.gains["language"] == self.study.source_language]
         kept = kept[kept["target"].isin(self.clean)]
         wide = kept.pivot_table("gain", ["replicate", "target"], "condition")
-        difference = (wide[pair.first] - wide[pair.second]).dropna()
-        return statistics.t_interval(difference.groupby("replicate").mean().to_numpy())
+        difference = (wide[pair.first] - wide[pair.second]).unstack("target").dropna()
+        return statistics.t_interval(difference.mean(axis=1).to_numpy())
+
+    def without_each_target(self, pair: Pair) -> pd.DataFrame:
+        """Return a pair's clean mean without one target at a time: does it hang on any?
+
+        Columns: without, measure, mean, low, high, replicates.
+        """
+        targets = self.clean_for(pair)
+        rows = [
+            {"without": name} | self.row(pair, measure, without=name)
+            for measure in ("transfer_gain", "gain")
+            for name in (targets if len(targets) > 1 else [])
+        ]
+        columns = ["without", "measure", "mean", "low", "high", "replicates"]
+        return pd.DataFrame(rows, columns=columns)
 
     def table(self) -> pd.DataFrame:
         """Compare every pair; the primary one by every measure and in every subset of cells.
@@ -185,21 +131,24 @@ class Measured:
         for measure in ("transfer_gain", "gain", "log_odds_transfer_gain", "log_odds_gain"):
             for name, cells in {"all": None, **self.subsets}.items():
                 rows.append(self.row(first, measure, cells) | {"cells": name})
-        rows += [self.row(pair) | {"cells": "all"} for pair in others]
-        table = pd.DataFrame(rows)
-        table.loc[1 : len(rows) - len(others) - 1, "question"] = "sensitivity"
-        return table
+        rows = [
+            row | ({"question": "sensitivity"} if place else {}) for place, row in enumerate(rows)
+        ]
+        for pair in others:
+            measures = ["transfer_gain", *(["gain"] if pair.question == "placebo" else [])]
+            rows += [self.row(pair, measure) | {"cells": "all"} for measure in measures]
+        return pd.DataFrame(rows)
 
-    def of_conditions(self, shared: pd.DataFrame) -> pd.DataFrame:
+    def of_conditions(self) -> pd.DataFrame:
         """Return every condition's gains over the zero-shot languages, means over targets.
 
-        Over the clean targets without those whose data the condition itself has trained on
-        (`shared`: `overlap.table`), and over these apart (`cells`: clean, same data). Columns:
-        condition, family, measure, cells, targets, mean, low, high, replicates, languages.
+        Over the clean targets without those whose data the condition itself has trained on, and
+        over these apart (`cells`: clean, same data). Columns: condition, family, measure, cells,
+        targets, mean, low, high, replicates, languages.
         """
         from lib import overlap
 
-        marked = overlap.mark(self.gains, self.study, shared)
+        marked = overlap.mark(self.gains, self.study, self.shared)
         marked = marked[marked["language"] != self.study.source_language]
         same = marked["same_data"].astype(bool)
         clean = ~same & marked["target"].isin(self.clean)
@@ -237,7 +186,7 @@ class Measured:
                 kept = kept[kept["language"] != self.study.source_language]
                 kept = kept[kept["target"].isin(self.clean)]
                 by_target = kept.groupby(["replicate", "target"])["transfer_gain"].mean()
-                means = by_target.groupby("replicate").mean()
+                means = by_target.unstack("target").dropna().mean(axis=1)
                 of = {"of": task, "examples": size or examples[task]}
                 rows += [of | {"replicate": key, "value": value} for key, value in means.items()]
         table = pd.DataFrame(rows, columns=["of", "examples", "replicate", "value"])
@@ -266,29 +215,56 @@ def per_doubling(by_size: pd.DataFrame, of: str) -> Interval:
     return statistics.t_interval(slopes)
 
 
-def between_families(of_conditions: pd.DataFrame, study: Profile) -> tuple[Interval, list[str]]:
-    """Return syntactic minus semantic-similarity tasks, with tasks as what varies, and their names.
+def between_families(measured: Measured) -> tuple[Interval, list[str], int]:
+    """Return syntactic minus semantic-similarity tasks, with tasks as what varies.
 
-    Each task is one value, its mean transfer gain; Welch's interval over tasks (Welch 1947), for
-    another task might have been chosen. NaN with fewer than two tasks on a side. The plain
-    conditions only: no variant of a task counts as another task.
+    Each task is one value: its mean transfer gain over the replicates and clean targets that all of
+    these tasks have, so that what a replicate does to all cancels. Welch's interval over tasks
+    (Welch 1947), for another task might have been chosen; NaN with fewer than two on a side. No
+    variant of a task counts as another task. Also their names, and the number of replicates.
     """
-    rows = of_conditions[
-        (of_conditions["measure"] == "transfer_gain") & (of_conditions["cells"] == "clean")
-    ]
-    plain = [
-        name
-        for name, how in study.conditions.items()
-        if name == how.task and not _varies(how, set())
-    ]
-    rows = rows[rows["condition"].isin(plain)]
-    sides = [rows[rows["family"] == family] for family in (SYNTACTIC, SIMILARITY)]
-    names = [name for side in sides for name in side["condition"]]
+    named = {
+        name: family_of(how)
+        for name, how in measured.study.conditions.items()
+        if name == how.task and not varies(how, set())
+    }
+    named = {name: of for name, of in named.items() if of in (SYNTACTIC, SIMILARITY)}
+    kept = measured.gains[measured.gains["condition"].isin(list(named))]
+    kept = kept[kept["language"] != measured.study.source_language]
+    shared = [set(measured.clean_for(Pair("", name, name))) for name in named]
+    kept = kept[kept["target"].isin(set(measured.clean).intersection(*shared))]
+    wide = kept.pivot_table("transfer_gain", "replicate", ["condition", "target"]).dropna()
+    means = wide.mean().groupby("condition").mean()
+    sides = [means[[name for name in means.index if named[name] == of]].to_numpy()
+             for of in (SYNTACTIC, SIMILARITY)]  # fmt: skip
+    names = [name for name in named if name in means.index]
     if min(map(len, sides)) < 2:
-        return Interval(np.nan, np.nan, np.nan), names
-    values = [side["mean"].to_numpy(dtype=float) for side in sides]
-    ends = stats.ttest_ind(*values, equal_var=False).confidence_interval(0.95)
-    return Interval(float(values[0].mean() - values[1].mean()), *map(float, ends)), names
+        return Interval(np.nan, np.nan, np.nan), names, len(wide)
+    ends = stats.ttest_ind(*sides, equal_var=False).confidence_interval(0.95)
+    return Interval(float(sides[0].mean() - sides[1].mean()), *map(float, ends)), names, len(wide)
+
+
+def learnt(study: Profile) -> pd.DataFrame:
+    """Return how well each compared task was learnt: the source's validation data, mean over runs.
+
+    Columns: task, metric, mean, low, high, replicates, baseline (what needs no encoder, the best of
+    them) and its value. Of runs that are finished.
+    """
+    rows = []
+    for task in (name for name in COMPARED if name in study.conditions):
+        cells = [Cell(study.name, "intermediate", seed, task) for seed in study.seeds_of(task)]
+        files = [c.folder / "scores.parquet" for c in cells if c.run_file.is_file()]
+        if not files:
+            continue
+        table = pd.concat([pd.read_parquet(file) for file in files])
+        table = table[table["metric"] == tasks.get(task).reported]
+        after = statistics.t_interval(table.loc[table["moment"] == "after", "value"].to_numpy())
+        others = table[~table["moment"].isin(["before", "after"])].groupby("moment")["value"].mean()
+        best = {"baseline": others.idxmax(), "baseline_value": others.max()} if len(others) else {}
+        of = {"task": task, "metric": tasks.get(task).reported, "replicates": len(files)}
+        rows.append(of | after._asdict() | best)
+    columns = ["task", "metric", "mean", "low", "high", "replicates", "baseline", "baseline_value"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def examples_of(study: Profile) -> dict[str, int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib import style
-from lib.comparison import COMPARED
+from lib.pairing import COMPARED
 from lib.plots import Drawn
 from lib.statistics import over_replicates
 from lib.style import styled

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib import style
-from lib.comparison import COMPARED, Measured
+from lib import style, tasks
+from lib.comparison import Measured
+from lib.pairing import COMPARED
 from lib.statistics import Interval, verdict
+
+PAIRS = "classification"
 
 
 def points(interval: Sequence[float], scale: float = 100) -> str:
@@ -41,10 +44,11 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
     families, smallest = contrast[["families", "smallest_p"]].iloc[-1]
     return (
         f"**Profile `{measured.study.name}`**: {row['languages']:.0f} languages, {scope}, "
-        f"mean over {', '.join(measured.clean)}.\n"
+        f"mean over {', '.join(measured.clean)}. The interval of a mean covers these runs, given "
+        "languages and targets; that of a trend covers languages too.\n"
         f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
         f"{points(_ends(row))}; given these runs, sign flips over {families:.0f} families give "
-        f"p = {row['p']:.2g} (the smallest possible is {smallest:.2g}).\n"
+        f"p = {row['p']:.3g} (the smallest possible is {smallest:.3g}).\n"
         f"With distance the difference {growing}: {points(trend, 10)} per 0.1 of distance."
     )
 
@@ -83,6 +87,50 @@ def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:
     return [*said, f"Transfer gain takes off the gain in the source: {seen}, {points(in_source)}."]
 
 
+def learnt(found: pd.DataFrame, measured: Measured) -> list[str]:
+    """Say how well the compared tasks were learnt, and how pairs of sentences are read.
+
+    `found` is what `comparison.learnt` returns.
+    """
+    said = []
+    for _, row in found.iterrows():
+        words = f"`{row['task']}` reaches a {row['metric']} of {row['mean']:.2f} on validation data"
+        if isinstance(row["baseline"], str):
+            side = "under" if row["mean"] < row["baseline_value"] else "over"
+            name = row["baseline"].replace("_", " ")
+            words += f", {side} the {row['baseline_value']:.2f} of {name}, which needs no encoder"
+        said.append(f"{words}.")
+    targets = measured.study.targets
+    pairs = {name: targets[name].pair for name in measured.clean if tasks.get(name).kind == PAIRS}
+    if pairs:
+        listed = ", ".join(f"`{name}` {pair}" for name, pair in pairs.items())
+        own = measured.study.conditions[COMPARED[1]].pair
+        said.append(f"How a pair of sentences is read: `{COMPARED[1]}` {own}; {listed}.")
+    return said
+
+
+def without_targets(table: pd.DataFrame) -> list[str]:
+    """Say whether the primary comparison hangs on any one target: `without_each_target`."""
+    said = []
+    for measure, words in (("transfer_gain", "primary difference"), ("gain", "plain gain's")):
+        rows = table[(table["measure"] == measure) & table["low"].notna()]
+        if rows.empty:
+            continue
+        ordered = rows.sort_values("mean")
+        least, most = ordered.iloc[0], ordered.iloc[-1]
+        clear = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
+        said.append(
+            f"Without one target at a time the {words} lies between {_points(least['mean'])} "
+            f"(without {least['without']}) and {_points(most['mean'])} points (without "
+            f"{most['without']}); its interval leaves out 0 in {clear} of {len(rows)} cases."
+        )
+    return said
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
 def lifts(floor: pd.DataFrame, count: int, lifted: int) -> str:
     """Say how much of `none` is above the floor, and whether this encoder can answer at all."""
     if floor["replicates"].max() < 2:
@@ -118,15 +166,16 @@ def beside(table: pd.DataFrame, conditions: pd.DataFrame) -> list[str]:
             said.append(f"`{task}`: {'; '.join(parts)}.")
         for _, row in _asking(table, "placebo").iterrows():
             if row["first"] == task:
+                gains = row["measure"] == "gain"
                 seen = verdict(
                     _ends(row),
-                    "transfers more than",
-                    "transfers less than",
-                    "cannot be told from",
+                    "gains more than" if gains else "transfers more than",
+                    "gains less than" if gains else "transfers less than",
+                    f"cannot be told{' by plain gain' if gains else ''} from",
                     "has no interval against",
                 )
                 label = style.LOOKS.get(row["second"], ("", "", row["second"]))[2]
-                said.append(f"`{task}` {seen} its {label}: {points(_ends(row))}.")
+                said.append(f"`{task}` {seen} its {label}: {points(_ends(row))}{_runs(row)}.")
     return said
 
 
@@ -149,25 +198,28 @@ def variants(table: pd.DataFrame) -> list[str]:
                 "has no interval against",
             )
             said.append(
-                f"{opening}, `{row['first']}` {seen} `{row['second']}`: {points(_ends(row))}."
+                f"{opening}, `{row['first']}` {seen} `{row['second']}`: "
+                f"{points(_ends(row))}{_runs(row)}."
             )
     return said
 
 
-def sizes(doublings: dict[str, Interval]) -> list[str]:
-    """Say what a doubling of the intermediate examples adds: `comparison.per_doubling`."""
+def sizes(doublings: dict[str, Interval], runs: int) -> list[str]:
+    """Say what a doubling of the examples adds (`comparison.per_doubling`), over so many runs."""
     said = []
     for of, ends in doublings.items():
         if np.isnan(ends.mean):
             continue
         what = "the difference" if of == "difference" else f"`{of}`'s transfer gain"
         seen = verdict(ends, "grows", "falls", "shows no detectable change", "has no interval")
-        said.append(f"With every doubling of the examples {what} {seen}: {points(ends)}.")
+        said.append(
+            f"With every doubling of the examples {what} {seen}: {points(ends)}, {runs} runs."
+        )
     return said
 
 
-def families(ends: Interval, names: Sequence[str]) -> str:
-    """Say how the families compare, where each has two tasks or more."""
+def families(ends: Interval, names: Sequence[str], runs: int) -> str:
+    """Say how the families compare, where each has two tasks or more: `between_families`."""
     listed = ", ".join(f"`{name}`" for name in names)
     if np.isnan(ends.low):
         return f"Of the families nothing is said: fewer than two tasks on a side ({listed})."
@@ -178,7 +230,7 @@ def families(ends: Interval, names: Sequence[str]) -> str:
         "Syntactic and semantic-similarity tasks cannot be told apart",
         "",
     )
-    return f"{seen}, with tasks as what varies ({listed}): {points(ends)}."
+    return f"{seen}, with tasks as what varies ({listed}): {points(ends)}, {runs} runs each."
 
 
 def text(primary: str, lifts: str, *others: Sequence[str]) -> str:
@@ -186,6 +238,10 @@ def text(primary: str, lifts: str, *others: Sequence[str]) -> str:
     lines = [line for part in others for line in part]
     listed = "".join(f"- {line}\n" for line in lines)
     return f"{primary}\n{lifts}\n" + (f"\nSecondary:\n\n{listed}" if lines else "")
+
+
+def _runs(row: pd.Series) -> str:
+    return f", {row['replicates']:.0f} runs"
 
 
 def _asking(table: pd.DataFrame, question: str) -> pd.DataFrame:

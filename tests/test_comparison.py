@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from lib import comparison, comparison_plots, conclusion, profile, statistics
-from lib.comparison import Measured, Pair
+from lib import comparison, comparison_plots, conclusion, pairing, profile, statistics
+from lib.comparison import Measured
+from lib.pairing import Pair
 from lib.profile import Profile
 from lib.statistics import Interval
 
@@ -43,11 +44,11 @@ def scores(planted: dict[str, float], seeds: int = 4, noise: float = 0.0) -> pd.
 
 def measured(study: Profile, planted: dict[str, float], **how: Any) -> Measured:
     gains = statistics.gains(scores(planted, **how))
-    return Measured(study, gains, ["udpos", "panx"], LANGUAGES)
+    return Measured(study, gains, ["udpos", "panx"], LANGUAGES, NOTHING_SHARED)
 
 
 def test_the_comparisons_of_a_profile_follow_from_its_settings(study: Profile) -> None:
-    found = comparison.pairs(study)
+    found = pairing.pairs(study)
     assert found[0] == Pair("primary", "ud_parsing", "stsb")
     assert set(found) == {
         Pair("primary", "ud_parsing", "stsb"),
@@ -68,8 +69,8 @@ def test_the_comparisons_of_a_profile_follow_from_its_settings(study: Profile) -
 
 def test_the_text_of_similarity_has_a_placebo_of_its_own_where_it_is_another_text() -> None:
     real = profile.load("small_cpu")
-    assert comparison.placebos(real, "stsb") == ["mlm_on_stsb_text"]
-    assert comparison.placebos(real, "ud_parsing") == ["ud_parsing_shuffled", "mlm_on_ewt_text"]
+    assert pairing.placebos(real, "stsb") == ["mlm_on_stsb_text"]
+    assert pairing.placebos(real, "ud_parsing") == ["ud_parsing_shuffled", "mlm_on_ewt_text"]
 
 
 def test_unequal_numbers_of_examples_are_not_compared_as_equal(study: Profile) -> None:
@@ -78,7 +79,7 @@ def test_unequal_numbers_of_examples_are_not_compared_as_equal(study: Profile) -
     budget = how.budget.model_copy(update={"updates": 299})
     other = study.conditions | {"stsb-same_examples": how.model_copy(update={"budget": budget})}
     changed = study.model_copy(update={"conditions": other})
-    assert "examples" not in {pair.question for pair in comparison.pairs(changed)}
+    assert "examples" not in {pair.question for pair in pairing.pairs(changed)}
 
 
 def test_a_planted_difference_is_the_mean_of_the_row(study: Profile) -> None:
@@ -106,9 +107,45 @@ def test_a_subset_of_cells_leaves_the_others_out(study: Profile) -> None:
 def test_the_table_starts_with_the_primary_result_and_compares_what_was_run(study: Profile) -> None:
     found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01, "ud_parsing_shuffled": 0.0})
     table = found.table()
-    assert table["question"].tolist() == ["primary", *["sensitivity"] * 3, "placebo"]
+    assert table["question"].tolist() == ["primary", *["sensitivity"] * 3, *["placebo"] * 2]
     assert table["measure"].tolist()[:2] == ["transfer_gain", "gain"]
-    assert table["mean"].iloc[-1] == pytest.approx(0.04)
+    assert table["measure"].tolist()[-2:] == ["transfer_gain", "gain"]
+    assert table["mean"].iloc[-2] == pytest.approx(0.04)
+
+
+def test_a_pair_is_not_compared_on_data_that_one_of_them_has_trained_on(study: Profile) -> None:
+    gains = statistics.gains(scores({"mnli": 0.02, "stsb": 0.01}))
+    gains.loc[(gains["condition"] == "mnli") & (gains["target"] == "xnli"), "transfer_gain"] = 0.9
+    shared = pd.DataFrame(
+        [{"task": "mnli", "target": "xnli", "part": "train", "n": 9, "exact": 9, "task_n": 9,
+          "same_source": True, "same_data": True}]
+    )  # fmt: skip
+    found = Measured(study, gains, ["udpos", "xnli"], LANGUAGES, shared)
+    assert found.clean_for(Pair("", "mnli", "stsb")) == ["udpos"]
+    assert found.row(Pair("", "mnli", "stsb"))["mean"] == pytest.approx(0.01)
+
+
+def test_a_result_that_hangs_on_one_target_is_said_to(study: Profile) -> None:
+    gains = statistics.gains(scores({"ud_parsing": 0.01, "stsb": 0.01}, noise=0.002))
+    lifted = (gains["condition"] == "ud_parsing") & (gains["target"] == "xnli")
+    gains.loc[lifted & (gains["language"] != "en"), "transfer_gain"] += 0.09
+    found = Measured(study, gains, ["udpos", "panx", "xnli"], LANGUAGES, NOTHING_SHARED)
+    table = found.without_each_target(pairing.pairs(study)[0])
+    rows = table[table["measure"] == "transfer_gain"].set_index("without")
+    assert rows.loc["xnli", "mean"] == pytest.approx(0.0, abs=0.002)
+    assert rows.loc["udpos", "mean"] == pytest.approx(0.045, abs=0.002)
+    said = conclusion.without_targets(table)[0]
+    assert "(without xnli)" in said and "leaves out 0 in 2 of 3 cases" in said
+
+
+def test_a_task_under_its_baseline_is_said_to_be(study: Profile) -> None:
+    rows = [("ud_parsing", "las", 0.98, "right_arc", 0.27), ("stsb", "pearson", 0.62, "bag", 0.77)]
+    names = ["task", "metric", "mean", "baseline", "baseline_value"]
+    said = conclusion.learnt(pd.DataFrame(rows, columns=names), measured(study, {"stsb": 0.0}))
+    assert said[0].startswith(
+        "`ud_parsing` reaches a las of 0.98 on validation data, over the 0.27"
+    )
+    assert said[1].startswith("`stsb` reaches a pearson of 0.62 on validation data, under the 0.77")
 
 
 def test_cells_of_the_same_data_stand_apart(study: Profile) -> None:
@@ -118,7 +155,7 @@ def test_cells_of_the_same_data_stand_apart(study: Profile) -> None:
         [{"task": "mnli", "target": "xnli", "part": "train", "n": 9, "exact": 9, "task_n": 9,
           "same_source": True, "same_data": True}]
     )  # fmt: skip
-    table = Measured(study, gains, ["udpos", "xnli"], LANGUAGES).of_conditions(shared)
+    table = Measured(study, gains, ["udpos", "xnli"], LANGUAGES, shared).of_conditions()
     rows = table[table["measure"] == "gain"].set_index(["condition", "cells"])
     assert rows.loc[("mnli", "clean"), "mean"] == pytest.approx(0.02)
     assert rows.loc[("mnli", "clean"), "targets"] == "udpos"
@@ -141,7 +178,7 @@ def test_a_doubling_of_the_examples_adds_what_is_planted(study: Profile) -> None
 def test_a_curve_is_over_the_runs_that_have_every_size(study: Profile) -> None:
     gains = measured(study, {"ud_parsing": 0.1, "stsb": 0.1, "ud_parsing-n125": 0.0}).gains
     late = (gains["condition"] == "ud_parsing-n125") & (gains["seed"] > 2)
-    by_size = Measured(study, gains[~late], ["udpos"], LANGUAGES).by_size(
+    by_size = Measured(study, gains[~late], ["udpos"], LANGUAGES, NOTHING_SHARED).by_size(
         {"ud_parsing": 2000, "stsb": 2000}
     )
     assert set(by_size["replicate"]) == {"1", "2"}
@@ -149,15 +186,24 @@ def test_a_curve_is_over_the_runs_that_have_every_size(study: Profile) -> None:
 
 def test_families_are_compared_over_tasks_by_welchs_interval(study: Profile) -> None:
     planted = {"ud_parsing": 0.05, "ccg": 0.03, "stsb": 0.01, "sick": 0.00, "qqp": 0.005}
-    conditions = measured(study, planted).of_conditions(NOTHING_SHARED)
-    ends, names = comparison.between_families(conditions, study)
+    ends, names, runs = comparison.between_families(measured(study, planted))
     sides = DescrStatsW([0.05, 0.03]), DescrStatsW([0.01, 0.00, 0.005])
     low, high = CompareMeans(*sides).tconfint_diff(usevar="unequal")
     assert ends == pytest.approx((0.035, low, high))
-    assert set(names) == set(planted)
+    assert set(names) == set(planted) and runs == 4
     fewer = measured(study, {"ud_parsing": 0.05, "stsb": 0.01, "sick": 0.0})
-    ends, _ = comparison.between_families(fewer.of_conditions(NOTHING_SHARED), study)
-    assert np.isnan(ends.mean)
+    assert np.isnan(comparison.between_families(fewer)[0].mean)
+
+
+def test_families_are_compared_on_the_runs_that_all_their_tasks_have(study: Profile) -> None:
+    found = measured(study, {"ud_parsing": 0.05, "ccg": 0.03, "stsb": 0.01, "sick": 0.00})
+    gains = found.gains.copy()
+    # What a run does to every task alike must not be taken for a difference of families.
+    gains.loc[gains["seed"] > 2, "transfer_gain"] += 0.5
+    gains = gains[(gains["seed"] <= 2) | gains["condition"].isin(["ud_parsing", "stsb", "ccg"])]
+    found = Measured(study, gains, ["udpos", "panx"], LANGUAGES, NOTHING_SHARED)
+    ends, _, runs = comparison.between_families(found)
+    assert ends.mean == pytest.approx(0.035) and runs == 2
 
 
 @pytest.mark.parametrize(
@@ -168,10 +214,10 @@ def test_families_are_compared_over_tasks_by_welchs_interval(study: Profile) -> 
 def test_the_answer_says_what_the_interval_says(
     study: Profile, planted: tuple[float, float], words: str
 ) -> None:
-    found = measured(study, dict(zip(comparison.COMPARED, planted, strict=True)), noise=0.004)
+    found = measured(study, dict(zip(pairing.COMPARED, planted, strict=True)), noise=0.004)
     table = found.table()
     contrast = statistics.contrast(
-        found.differences(comparison.pairs(study)[0]), found.clean, LANGUAGES["family"]
+        found.differences(pairing.pairs(study)[0]), found.clean, LANGUAGES["family"]
     )
     said = conclusion.primary(found, table, contrast, "4 encoders")
     assert f"`ud_parsing` {words} that of `stsb`" in said
@@ -182,7 +228,7 @@ def test_the_answer_says_what_the_interval_says(
 def test_one_run_is_said_to_leave_the_answer_open(study: Profile) -> None:
     found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01}, seeds=1)
     contrast = statistics.contrast(
-        found.differences(comparison.pairs(study)[0]), found.clean, LANGUAGES["family"]
+        found.differences(pairing.pairs(study)[0]), found.clean, LANGUAGES["family"]
     )
     said = conclusion.primary(found, found.table(), contrast, "1 seed, given one encoder")
     assert "cannot be told from" in said and "95 %" not in said
@@ -192,7 +238,7 @@ def test_each_comparison_is_worded_by_its_interval(study: Profile) -> None:
     planted = {"ud_parsing": 0.06, "stsb": 0.00, "ud_parsing_shuffled": 0.01, "stsb-bi": 0.06,
                "ccg": 0.00, "mlm_on_ewt_text": 0.03}  # fmt: skip
     found = measured(study, planted, noise=0.003)
-    table, conditions = found.table(), found.of_conditions(NOTHING_SHARED)
+    table, conditions = found.table(), found.of_conditions()
     said = " ".join([*conclusion.beside(table, conditions), *conclusion.variants(table)])
     assert "`ud_parsing`: its gain over `none` rises" in said
     assert "`stsb`: its gain over `none` shows no detectable change" in said
@@ -207,7 +253,7 @@ def test_what_the_source_does_to_the_transfer_gain_is_said(study: Profile) -> No
     found = measured(study, {"ud_parsing": 0.01, "stsb": 0.02}, noise=0.002)
     worse = (found.gains["condition"] == "stsb") & (found.gains["language"] == "en")
     found.gains.loc[worse, "gain"] -= 0.05
-    ends = found.in_source(comparison.pairs(study)[0])
+    ends = found.in_source(pairing.pairs(study)[0])
     assert ends.mean == pytest.approx(0.05, abs=0.003) and ends.low > 0
     said = conclusion.measures(found.table(), ends)
     assert said[0].startswith("By plain gain `ud_parsing` is under `stsb`: −0.9")
@@ -217,9 +263,9 @@ def test_what_the_source_does_to_the_transfer_gain_is_said(study: Profile) -> No
 
 
 def test_nothing_is_said_of_a_family_of_one_task() -> None:
-    said = conclusion.families(Interval(np.nan, np.nan, np.nan), ["ud_parsing", "stsb"])
+    said = conclusion.families(Interval(np.nan, np.nan, np.nan), ["ud_parsing", "stsb"], 4)
     assert said.startswith("Of the families nothing is said")
-    assert "more than" in conclusion.families(Interval(0.02, 0.01, 0.03), ["a", "b", "c", "d"])
+    assert "more than" in conclusion.families(Interval(0.02, 0.01, 0.03), ["a", "b", "c", "d"], 4)
 
 
 def test_an_encoder_at_the_floor_is_said_to_answer_nothing() -> None:
@@ -233,10 +279,10 @@ def test_figures_of_comparisons_draw_every_row_in_points(study: Profile) -> None
     planted = {"ud_parsing": 0.04, "stsb": 0.01, "ud_parsing-n125": 0.01, "stsb-n125": 0.01,
                "ud_parsing_shuffled": 0.0, "sick": 0.0}  # fmt: skip
     found = measured(study, planted, noise=0.004)
-    table, conditions = found.table(), found.of_conditions(NOTHING_SHARED)
+    table, conditions = found.table(), found.of_conditions()
     by_size = found.by_size({"ud_parsing": 2000, "stsb": 2000})
     figure, drawn = comparison_plots.comparisons(table)
-    assert len(drawn) == len(table) - 3
+    assert len(drawn) == len(table) - 4
     assert drawn["mean"].iloc[0] == pytest.approx(100 * table["mean"].iloc[0])
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[0] == "ud_parsing − stsb (4)"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lib import evidence, findings, paths, profile, results
 from lib.errors import InputError
-from lib.evidence import REFERENCE, SUPPORTED, UNDECIDED, UNTESTED, Study
+from lib.evidence import REFERENCE, SUPPORTED, UNDECIDED, UNTESTED, Study, elsewhere
 from lib.findings import Finding
 from lib.profile import Profile
 
@@ -203,7 +203,8 @@ def _weigh(claim: Claim, study: Study) -> Finding:
     """Weigh a claim by a profile's scores, or say what it needs."""
     present = claim.plays(study.run)
     if claim.found and present:
-        return claim.found(study, present)
+        found = claim.found(study, present)
+        return found if study.is_reference else found._replace(verdict=elsewhere(found.verdict))
     having = [name for name in _profiles() if claim.plays(profile.load(name, whole=True))]
     return _untested(f"needs {claim.needs}: profiles {', '.join(having)}")
 

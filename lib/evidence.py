@@ -18,7 +18,7 @@ from lib.transfer import DEVELOPMENT
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, UNTESTED = "not distinguishable", "not tested here"
-# Of a claimed size, where only its sign can be looked for.
+# In another setting than the claim's, where only a sign can be looked for.
 SAME_SIGN, OTHER_SIGN = "direction supported", "direction contradicted"
 # The smallest gain, in points, that would count as one: "no gain" is supported where all of an
 # interval lies under it.
@@ -285,10 +285,15 @@ def judge_size(estimate: Estimate, claimed: float, comparable: bool) -> str:
     """
     direction = judge_direction(estimate)
     if not comparable:
-        return {SUPPORTED: SAME_SIGN, CONTRADICTED: OTHER_SIGN}.get(direction, direction)
+        return elsewhere(direction)
     if direction != SUPPORTED:
         return direction
     return SUPPORTED if estimate.low <= claimed <= estimate.high else CONTRADICTED
+
+
+def elsewhere(verdict: str) -> str:
+    """Return what a verdict comes to in another setting than the claim's: a direction."""
+    return {SUPPORTED: SAME_SIGN, CONTRADICTED: OTHER_SIGN}.get(verdict, verdict)
 
 
 def judge_no_gain(estimate: Estimate) -> str:

@@ -186,8 +186,9 @@ def no_gain(study: Study, conditions: list[str], target: str) -> Finding:
     """Weigh whether a target gains nothing, by the conditions that do not train on its data."""
     kept = evidence.sharing_no_training(study, conditions, target)
     estimate = evidence.mean_gain(study, kept, [target])
-    note = f"mean of {', '.join(kept) or 'none'}, which do not train on its training set; a gain "
-    note += f"under {evidence.SMALLEST_GAIN:g} point counts as none; {study.setting}"
+    falls = "it falls; " if estimate.high < 0 else ""
+    note = f"{falls}mean of {', '.join(kept) or 'none'}, which do not train on its training set; a "
+    note += f"gain under {evidence.SMALLEST_GAIN:g} point counts as none; {study.setting}"
     return _estimated(estimate, evidence.judge_no_gain(estimate), note)
 
 

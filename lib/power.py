@@ -18,7 +18,7 @@ from lib.errors import InputError
 REPLICATES, LANGUAGES, DIFFERENCES = (3, 5, 8, 12, 20), (8, 15, 40), (0.0, 0.005, 0.01, 0.02)
 QUESTIONS = ("mean", "families", "trend")
 WANTED, DRAWS, FLIPS = 0.8, 4000, 1000
-TRIED = (*range(2, 21), 25, 30, 40, 50, 75, 100, 150, 200)
+MOST = 200  # replicates
 
 
 class Components(NamedTuple):
@@ -247,26 +247,38 @@ def needed(
     """Return how many replicates see a true difference with a power of 80 %.
 
     Columns: question, languages, difference, replicates, and low and high as in `smallest`; NaN
-    where 200 replicates do not suffice.
+    where `MOST` replicates do not suffice.
     """
     ends = [parts, parts.scaled(parts.factors[0]), parts.scaled(parts.factors[1])]
     rows = []
     for question in ("mean", "trend"):
         for count in languages:
-            least = [_tried(end, question, count) for end in ends]
             for difference in filter(None, differences):
-                enough = [next((n for n, d in e if d <= difference), np.nan) for e in least]
+                enough = [_enough(end, question, count, difference) for end in ends]
                 rows.append((question, count, difference, *enough))
     return pd.DataFrame(
         rows, columns=["question", "languages", "difference", "replicates", "low", "high"]
     )
 
 
-def _tried(parts: Components, question: str, languages: int) -> list[tuple[int, float]]:
-    """Return numbers of replicates, each with the smallest difference seen with 80 % power."""
+def _enough(parts: Components, question: str, languages: int, difference: float) -> float:
+    """Return the fewest replicates that see a difference with 80 % power, NaN where `MOST` do not.
+
+    By bisection: what is seen shrinks as replicates are added.
+    """
     unit = 10 if question == "trend" else 1
-    least = [np.quantile(_to_see(parts, question, n, languages), WANTED) / unit for n in TRIED]
-    return [(n, float(value)) for n, value in zip(TRIED, least, strict=True)]
+
+    def sees(replicates: int) -> bool:
+        least = np.quantile(_to_see(parts, question, replicates, languages), WANTED) / unit
+        return bool(least <= difference)
+
+    if not sees(MOST):
+        return np.nan
+    too_few, enough = 1, MOST
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if sees(middle) else (middle, enough)
+    return enough
 
 
 def seconds_per_replicate(profile: str, conditions: Sequence[str]) -> float:

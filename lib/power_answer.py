@@ -72,7 +72,7 @@ def _seen(now: pd.DataFrame, question: str, difference: float) -> str:
 def _runs(row: pd.Series) -> str:
     """Write a number of replicates with its two ends."""
     number, low, high = (
-        f"more than {power.TRIED[-1]}" if np.isnan(row[end]) else f"{row[end]:.0f}"
+        f"more than {power.MOST}" if np.isnan(row[end]) else f"{row[end]:.0f}"
         for end in ("replicates", "low", "high")
     )
     return f"{number} replicates ({low} to {high})"

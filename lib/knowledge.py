@@ -283,15 +283,15 @@ def conclusion(rows: pd.DataFrame) -> str:
         return "Without both tasks in two runs at least, nothing can be said of their difference."
     clear = rows[rows["p_holm"] < 0.05]
     sides = [
-        f"more after {name}: {', '.join(part['panel']) or 'none'}"
+        f"more after {name}: {'; '.join(part['panel']) or 'none'}"
         for name, part in (
             ("parsing", clear[clear["mean"] > 0]),
             ("similarity", clear[clear["mean"] < 0]),
         )
     ]
     verb = "differs" if len(clear) == 1 else "differ"
-    return (f"{len(clear)} of {len(rows)} measures {verb} after adjusting for their number; "
-            f"{'; '.join(sides)}.")  # fmt: skip
+    return (f"{len(clear)} of {len(rows)} measures {verb} after adjusting for their number. "
+            f"{'. '.join(side[0].upper() + side[1:] for side in sides)}.")  # fmt: skip
 
 
 def _row(measure: str, language: str, layer: int | None, value: float, n: int) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def test_sentences_say_the_sign_the_interval_and_what_adjusting_leaves():
     assert "−2.0 points" in second and "lower, but not after adjusting" in second
     assert third.endswith("cannot be told from no difference.")
     words = knowledge.conclusion(layers.adjusted(rows))
-    assert words.startswith("1 of 3 measures differs") and "more after parsing: UPOS" in words
+    assert words.startswith("1 of 3 measures differs") and "More after parsing: UPOS" in words
 
 
 def test_measuring_trains_and_writes_nothing_but_its_own_cells(ready, aligned, known):

@@ -16,6 +16,7 @@ import yaml
 from lib import paths, profile
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+ANALYSES = [file.stem for file in NOTEBOOKS if file.stem.startswith("analysis_")]
 
 
 def run(*command: str, **environment: Any) -> subprocess.CompletedProcess[str]:
@@ -157,13 +158,28 @@ def test_nbval_repeats_the_phase_notebooks_in_another_empty_store(grid: Any) -> 
     assert (folder / "results-again/tiny/transfer/ud_parsing/xquad/seed=1/run.json").is_file()
 
 
-def test_nbval_repeats_the_analysis(grid: Any) -> None:
+@pytest.mark.parametrize("name", ANALYSES)
+def test_nbval_repeats_an_analysis(grid: Any, name: str) -> None:
     folder, roots, _ = grid
-    notebook = folder / "results/tiny/analysis_syntax_vs_semantics/notebook.ipynb"
+    notebook = folder / f"results/tiny/{name}/notebook.ipynb"
     done = run(
         "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", str(notebook), **roots
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_an_analysis_without_results_says_in_a_line_what_to_run(name: str, tmp_path: Path) -> None:
+    notebook, out = paths.NOTEBOOKS / f"{name}.ipynb", tmp_path / "out.ipynb"
+    done = run(
+        *("-m", "papermill", str(notebook), str(out), "-p", "profile", "tiny"),
+        RESULTS_ROOT=tmp_path / "results",
+        FIGURES_ROOT=tmp_path / "figures",
+    )
+    assert done.returncode != 0
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("InputError")]
+    assert "run `make figures PROFILE=tiny`" in said
+    assert not any(tmp_path.glob("figures/*"))
 
 
 def test_a_misspelt_parameter_stops_the_third_cell_with_one_line_that_names_it(

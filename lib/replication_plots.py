@@ -114,7 +114,7 @@ def gains_beside_published(table: pd.DataFrame, scope: str, about: str) -> Drawn
             style.draw_interval(panel, place + offset, row, LOOKS[row["system"]], upright=False)
         panel.axvline(0, color=style.INK, lw=0.8, zorder=1)
         empty = "not seen" if panel is left else "not in this profile"
-        for name in set(targets) - set(part["target"]):
+        for name in [each for each in targets if each not in set(part["target"])]:
             words = panel.text(
                 0.98, targets.index(name), empty, transform=panel.get_yaxis_transform()
             )

@@ -24,7 +24,7 @@ test: .venv/installed
 
 # Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.
 test-lab: .venv/installed
-	@$(BIN)/python -m pytest tests/browser/jupyterlab.py -q -s
+	@$(BIN)/python -m pytest tests/browser/jupyterlab.py -q -rs -s
 
 # One page of HTML with every analysis and the provenance of every number: results/<profile>/.
 report: .venv/installed

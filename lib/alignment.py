@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import corpora, representation, tasks, transfer
 from lib.corpora import Example
-from lib.layers import PHASE, Loaded, Panel, curves
+from lib.layers import PHASE, Loaded, Panel, curves, row_of
 from lib.profile import Profile
 from lib.results import Cell
 
@@ -91,14 +91,14 @@ class Alignment:
             )
             for layer, (first, second) in enumerate(zip(foreign, ours, strict=True)):
                 likeness = representation.linear_cka(first, second)
-                rows.append(_row("cka_translations", code, layer, likeness, len(pairs)))
+                rows.append(row_of("cka_translations", code, layer, likeness, len(pairs)))
                 sides = [(code, first), *([(source, second)] if place == 0 else [])]
                 for language, vectors in sides:
                     for measure, value in (
                         ("mean_cosine", representation.mean_cosine(vectors)),
                         ("first_component", representation.first_component_share(vectors)),
                     ):
-                        rows.append(_row(measure, language, layer, value, len(vectors)))
+                        rows.append(row_of(measure, language, layer, value, len(vectors)))
         return rows
 
     def _embed(self, loaded: Loaded, texts: list[str]) -> Any:
@@ -124,7 +124,7 @@ def retrieval_rows(of: Alignment, loaded: Loaded, name: str, pooling: str) -> li
     mined = task.evaluation is not None and "gold" in task.evaluation.columns
     transfer.mine(job) if mined else transfer.retrieve(job, baseline=False)
     return [
-        _row(f"{name}/{row['metric']}", row["language"], row["layer"], row["value"], row["n"])
+        row_of(f"{name}/{row['metric']}", row["language"], row["layer"], row["value"], row["n"])
         | {"pooling": pooling}
         for row in job.rows
     ]
@@ -135,11 +135,6 @@ def _side(found: list[Example]) -> int:
     if "sources" in found[0]:
         return max(len(found[0]["sources"]), len(found[0]["targets"]))
     return len(found)
-
-
-def _row(measure: str, language: str, layer: int, value: float, n: int) -> dict[str, Any]:
-    return {"measure": measure, "language": language, "layer": layer, "value": value, "n": n,
-            "pooling": "mean"}  # fmt: skip
 
 
 def panels(retrieval: pd.DataFrame, study: Profile) -> list[Panel]:

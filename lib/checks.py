@@ -1,6 +1,6 @@
 """Check what a profile says against the tables of tasks and languages."""
 
-from lib import tasks, typology
+from lib import pairing, tasks, typology
 from lib.errors import InputError
 from lib.profile import Budget, Condition, Profile
 
@@ -81,6 +81,20 @@ def check(profile: Profile, file: str) -> None:
                                  f"expected some of {', '.join(sorted(known))}")  # fmt: skip
     if profile.source_language not in profile.languages:
         raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
+
+
+def check_analyses(profile: Profile) -> None:
+    """Check that there is what the analyses compare: asked before a whole grid is run for them.
+
+    Raises InputError naming the first key that is wrong.
+    """
+    for name in pairing.COMPARED:
+        if name not in profile.conditions:
+            raise InputError(f"profile {profile.name!r}: conditions.{name}: missing; the analyses "
+                             f"compare {' and '.join(pairing.COMPARED)}")  # fmt: skip
+    if not profile.clean_targets:
+        raise InputError(f"profile {profile.name!r}: clean_targets: found none, expected one or "
+                         "more targets that share no data with an intermediate task")  # fmt: skip
 
 
 def _check_budget(budget: Budget, trained: bool, where: str) -> None:

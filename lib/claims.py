@@ -159,14 +159,15 @@ def studies(own: Profile) -> list[Study]:
     Its own scores are those of its runs; of others those committed in `figures/<profile>/`, else
     those of their runs. Raises InputError where the own profile has no finished run.
     """
-    found = [Study(own, results.collect(own.name))]
+    found = [Study(own, results.collect(own))]
     for file in sorted(paths.PROFILES.glob("*.yaml")):
         if file.stem in (own.name, "tiny"):
             continue
         committed = paths.figures(file.stem) / "scores.csv"
         try:
-            table = pd.read_csv(committed) if committed.is_file() else results.collect(file.stem)
-            study = Study(profile.load(file.stem, whole=True), table)
+            settings = profile.load(file.stem, whole=True)
+            table = pd.read_csv(committed) if committed.is_file() else results.collect(settings)
+            study = Study(settings, results.listed(table, settings))
             found += [study] if study.conditions else []
         except InputError:
             continue

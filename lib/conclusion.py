@@ -9,18 +9,9 @@ from lib import style, tasks
 from lib.comparison import Measured
 from lib.pairing import COMPARED
 from lib.statistics import Interval, verdict
+from lib.wording import ends, signed, spelt, trend
 
 PAIRS = "classification"
-
-
-def points(interval: Sequence[float], scale: float = 100) -> str:
-    """Write an interval of shares in points."""
-    middle, low, high = (f"{scale * end:+.2f}".replace("-", "−") for end in interval)
-    return f"{middle} points" + ("" if np.isnan(interval[1]) else f" (95 % {low} to {high})")
-
-
-def _ends(row: pd.Series) -> Interval:
-    return Interval(*(float(row[key]) for key in ("mean", "low", "high")))
 
 
 def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, scope: str) -> str:
@@ -30,16 +21,13 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
     """
     first, second = COMPARED
     row = table.iloc[0]
-    trend = Interval(*(float(row[key]) for key in ("slope", "slope_low", "slope_high")))
+    slope = ends(row, ("slope", "slope_low", "slope_high"))
     better = verdict(
-        _ends(row),
+        ends(row),
         "is higher than",
         "is lower than",
         "is not detectably different from",
         "cannot be told from",
-    )
-    growing = verdict(
-        trend, "grows", "falls", "shows no detectable trend", "has no interval for its trend"
     )
     families, smallest = contrast[["families", "smallest_p"]].iloc[-1]
     return (
@@ -47,9 +35,9 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
         f"mean over {', '.join(measured.clean)}. The interval of a mean covers these runs, given "
         "languages and targets; that of a trend covers languages too.\n"
         f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
-        f"{points(_ends(row))}; given these runs, sign flips over {families:.0f} families give "
+        f"{spelt(ends(row))}; given these runs, sign flips over {families:.0f} families give "
         f"p = {row['p']:.3g} (the smallest possible is {smallest:.3g}).\n"
-        f"With distance the difference {growing}: {points(trend, 10)} per 0.1 of distance."
+        f"With distance the difference {trend(slope)}: {spelt(slope, 10)} per 0.1 of distance."
     )
 
 
@@ -67,16 +55,14 @@ def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:
     said = []
     for _, row in _asking(table, "sensitivity").iterrows():
         seen = verdict(
-            _ends(row),
+            ends(row),
             "is over",
             "is under",
             "is not detectably different from",
             "has no interval against",
         )
-        in_points = row["measure"] == "gain"
-        ends = points(_ends(row), 100 if in_points else 1)
-        ends = ends if in_points else ends.replace(" points", "")
-        said.append(f"By {names[row['measure']]} `{first}` {seen} `{second}`: {ends}.")
+        size = spelt(ends(row)) if row["measure"] == "gain" else spelt(ends(row), 1, unit="")
+        said.append(f"By {names[row['measure']]} `{first}` {seen} `{second}`: {size}.")
     seen = verdict(
         in_source,
         f"`{first}` does better there than `{second}`",
@@ -84,7 +70,7 @@ def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:
         "the two are not detectably different there",
         "there is no interval",
     )
-    return [*said, f"Transfer gain takes off the gain in the source: {seen}, {points(in_source)}."]
+    return [*said, f"Transfer gain takes off the gain in the source: {seen}, {spelt(in_source)}."]
 
 
 def learnt(found: pd.DataFrame, measured: Measured) -> list[str]:
@@ -120,15 +106,11 @@ def without_targets(table: pd.DataFrame) -> list[str]:
         least, most = ordered.iloc[0], ordered.iloc[-1]
         clear = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
         said.append(
-            f"Without one target at a time the {words} lies between {_points(least['mean'])} "
-            f"(without {least['without']}) and {_points(most['mean'])} points (without "
+            f"Without one target at a time the {words} lies between {signed(100 * least['mean'])} "
+            f"(without {least['without']}) and {signed(100 * most['mean'])} points (without "
             f"{most['without']}); its interval leaves out 0 in {clear} of {len(rows)} cases."
         )
     return said
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def lifts(floor: pd.DataFrame, count: int, lifted: int) -> str:
@@ -159,23 +141,23 @@ def beside(table: pd.DataFrame, conditions: pd.DataFrame) -> list[str]:
             ]
             if kept.empty:
                 continue
-            ends = _ends(kept.iloc[0])
-            seen = verdict(ends, "rises", "falls", "shows no detectable change", "has no interval")
-            parts.append(f"its {words} over `none` {seen}: {points(ends)}")
+            found = ends(kept.iloc[0])
+            seen = verdict(found, "rises", "falls", "shows no detectable change", "has no interval")
+            parts.append(f"its {words} over `none` {seen}: {spelt(found)}")
         if parts:
             said.append(f"`{task}`: {'; '.join(parts)}.")
         for _, row in _asking(table, "placebo").iterrows():
             if row["first"] == task:
                 gains = row["measure"] == "gain"
                 seen = verdict(
-                    _ends(row),
+                    ends(row),
                     "gains more than" if gains else "transfers more than",
                     "gains less than" if gains else "transfers less than",
                     f"cannot be told{' by plain gain' if gains else ''} from",
                     "has no interval against",
                 )
                 label = style.LOOKS.get(row["second"], ("", "", row["second"]))[2]
-                said.append(f"`{task}` {seen} its {label}: {points(_ends(row))}{_runs(row)}.")
+                said.append(f"`{task}` {seen} its {label}: {spelt(ends(row))}{_runs(row)}.")
     return said
 
 
@@ -191,7 +173,7 @@ def variants(table: pd.DataFrame) -> list[str]:
     for question, opening in openings.items():
         for _, row in _asking(table, question).iterrows():
             seen = verdict(
-                _ends(row),
+                ends(row),
                 "transfers more than",
                 "transfers less than",
                 "cannot be told from",
@@ -199,7 +181,7 @@ def variants(table: pd.DataFrame) -> list[str]:
             )
             said.append(
                 f"{opening}, `{row['first']}` {seen} `{row['second']}`: "
-                f"{points(_ends(row))}{_runs(row)}."
+                f"{spelt(ends(row))}{_runs(row)}."
             )
     return said
 
@@ -207,13 +189,13 @@ def variants(table: pd.DataFrame) -> list[str]:
 def sizes(doublings: dict[str, Interval], runs: int) -> list[str]:
     """Say what a doubling of the examples adds (`comparison.per_doubling`), over so many runs."""
     said = []
-    for of, ends in doublings.items():
-        if np.isnan(ends.mean):
+    for of, added in doublings.items():
+        if np.isnan(added.mean):
             continue
         what = "the difference" if of == "difference" else f"`{of}`'s transfer gain"
-        seen = verdict(ends, "grows", "falls", "shows no detectable change", "has no interval")
+        seen = verdict(added, "grows", "falls", "shows no detectable change", "has no interval")
         said.append(
-            f"With every doubling of the examples {what} {seen}: {points(ends)}, {runs} runs."
+            f"With every doubling of the examples {what} {seen}: {spelt(added)}, {runs} runs."
         )
     return said
 
@@ -230,7 +212,7 @@ def families(ends: Interval, names: Sequence[str], runs: int) -> str:
         "Syntactic and semantic-similarity tasks cannot be told apart",
         "",
     )
-    return f"{seen}, with tasks as what varies ({listed}): {points(ends)}, {runs} runs each."
+    return f"{seen}, with tasks as what varies ({listed}): {spelt(ends)}, {runs} runs each."
 
 
 def text(primary: str, lifts: str, *others: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ Estimates are in points. Their intervals are Student's t over replicates (`lib.s
 are averaged as XTREME does, over languages (English included), then over targets.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -54,17 +54,13 @@ class Study:
 
     @cached_property
     def gains(self) -> pd.DataFrame:
-        """Return gains over `none` (`lib.statistics.gains`) of what the profile lists."""
-        settings, table = self.settings, self.table
-        listed: dict[str, Iterable] = {
-            "condition": settings.conditions,
-            "target": settings.targets,
-            "seed": settings.seeds,
-            "language": [settings.source_language, *settings.target_languages],
-        }
-        for column, values in listed.items():
-            table = table[table[column].isin(list(values))]
-        return statistics.gains(table, settings.source_language)
+        """Return gains over `none`: `lib.statistics.gains`."""
+        return statistics.gains(self.table, self.settings.source_language)
+
+    @cached_property
+    def reported(self) -> pd.DataFrame:
+        """Return the scores in each target's reported metric."""
+        return self.table[self.table["reported"].astype(bool)]
 
     @cached_property
     def conditions(self) -> list[str]:

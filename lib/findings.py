@@ -7,6 +7,8 @@ import numpy as np
 
 from lib import evidence, paths, profile, published, scoring, tasks
 from lib.evidence import CONTRADICTED, REFERENCE, SUPPORTED, UNDECIDED, Estimate, Study
+from lib.statistics import Interval
+from lib.wording import spelt
 
 RETRIEVAL = ("bucc", "tatoeba")
 
@@ -178,8 +180,8 @@ def retrieval(study: Study, conditions: list[str]) -> Finding:
     more = evidence.retrieval_over_others(study, conditions)
     if found.verdict == SUPPORTED:
         found = found._replace(verdict=evidence.judge_direction(more))
-    ends = f"{more.mean:+.1f} points [{more.low:+.1f}, {more.high:+.1f}]".replace("-", "−")
-    return found._replace(note=f"{ends} beyond the gain in other targets; {found.note}")
+    size = spelt(Interval(*more[:3]), 1, 1)
+    return found._replace(note=f"{size} beyond the gain in other targets; {found.note}")
 
 
 def no_gain(study: Study, conditions: list[str], target: str) -> Finding:

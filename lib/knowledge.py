@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib import corpora, layers, probing, representation, scoring, tasks
 from lib.corpora import Example
-from lib.layers import Loaded, Panel
+from lib.layers import Loaded, Panel, row_of
 from lib.probing import Probe
 from lib.profile import Profile
 
@@ -108,7 +108,7 @@ class Knowledge:
                 ("cka_words", "cka_sentences"), kept, before.get(code, ()), strict=False
             ):
                 rows += [
-                    _row(name, code, layer, representation.linear_cka(*sides), first.shape[1])
+                    row_of(name, code, layer, representation.linear_cka(*sides), first.shape[1])
                     for layer, sides in enumerate(zip(first, second, strict=True))
                 ]
         for code, found in self.trees.items():
@@ -151,7 +151,7 @@ class Knowledge:
         cosines = (first * second).sum(axis=2) / np.maximum(lengths, 1e-12)
         gold = [float(pair["label"]) for pair in self.similar]
         return [
-            _row(
+            row_of(
                 "similarity", self.study.source_language, layer, spearmanr(row, gold)[0], len(gold)
             )
             for layer, row in enumerate(cosines)
@@ -175,7 +175,7 @@ class _Probes:
                 tests[f"control_{label}"] = self.control[label]
             for name, (some, gold) in tests.items():
                 rows += [
-                    _row(name, code, layer, probe.accuracy(states[layer], gold), len(gold))
+                    row_of(name, code, layer, probe.accuracy(states[layer], gold), len(gold))
                     for layer, probe in enumerate(some)
                 ]
         return rows
@@ -258,8 +258,8 @@ def _attention(loaded: Loaded, code: str, found: Sequence[Example]) -> list[dict
     rows = []
     for name, layer, right in candidates:
         value, counted = representation.best_share_by_kind(right, fold, relations)
-        rows.append(_row(name, code, layer, representation.best_share(right, fold), len(fold)))
-        rows.append(_row(f"{name}_by_relation", code, layer, value, counted))
+        rows.append(row_of(name, code, layer, representation.best_share(right, fold), len(fold)))
+        rows.append(row_of(f"{name}_by_relation", code, layer, value, counted))
     return rows
 
 
@@ -292,8 +292,3 @@ def conclusion(rows: pd.DataFrame) -> str:
     verb = "differs" if len(clear) == 1 else "differ"
     return (f"{len(clear)} of {len(rows)} measures {verb} after adjusting for their number. "
             f"{'. '.join(side[0].upper() + side[1:] for side in sides)}.")  # fmt: skip
-
-
-def _row(measure: str, language: str, layer: int | None, value: float, n: int) -> dict[str, Any]:
-    return {"measure": measure, "language": language, "layer": layer, "value": value, "n": n,
-            "pooling": "mean"}  # fmt: skip

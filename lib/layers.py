@@ -14,17 +14,14 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from lib import corpora, intermediate, pretraining
+from lib import corpora, intermediate, pairing, pretraining
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell, finish, read
-from lib.statistics import Interval, holm, over_replicates, replicates, verdict
+from lib.statistics import holm, over_replicates, replicates, verdict
+from lib.wording import ends, spelt
 
 PHASE = "representation"
-CONDITIONS = ("none", "random", "ud_parsing", "stsb", "ud_parsing_shuffled", "mlm_on_ewt_text",
-              "mlm_on_stsb_text", "stsb-bi", "ud_parsing-deep_biaffine", "sick", "ccg", "mnli",
-              "squad", "squad_v2")  # fmt: skip
-COMPARED = CONDITIONS[:7]  # those that figures have room for
 VALUES = ["measure", "pooling", "language", "layer"]
 COLUMNS = ["condition", *VALUES, "value", "n", "seed", "encoder_seed"]
 RUN = [*VALUES, "seed", "encoder_seed"]
@@ -58,21 +55,34 @@ class Measurement(Protocol):
         """Measure an encoder: `measure`, `language`, `layer` (or None), `value`, `n`, `pooling`."""
 
 
-def measure(of: Measurement, conditions: tuple[str, ...] = CONDITIONS) -> pd.DataFrame:
+def row_of(measure: str, language: str, layer: int | None, value: float, n: int) -> dict[str, Any]:
+    """Return one value as a row of `Measurement.rows`, of vectors that are means over tokens."""
+    return {"measure": measure, "language": language, "layer": layer, "value": value, "n": n,
+            "pooling": "mean"}  # fmt: skip
+
+
+def compared(study: Profile) -> list[str]:
+    """Name the conditions that figures by layer have room for: the question's, and placebos."""
+    shown = ["none", "random", *pairing.COMPARED]
+    shown += [name for task in pairing.COMPARED for name in pairing.placebos(study, task)]
+    return [name for name in dict.fromkeys(shown) if name in study.conditions]
+
+
+def measure(of: Measurement) -> pd.DataFrame:
     """Measure every encoder of a profile that is there; return one row per value (`COLUMNS`).
 
-    Cells that are finished are read; a killed call loses the cell at work. A line says which
-    conditions have how many encoders. Raises InputError where a cell was made with other settings,
-    or where no encoder is there.
+    All conditions but the steps of a learning curve. Cells that are finished are read; a killed
+    call loses the cell at work. A line says which conditions have how many encoders. Raises
+    InputError where a cell was made with other settings, or where no encoder is there.
     """
     tables, there = [], Counter[str]()
-    for seed in of.study.seeds:
-        here = [name for name in conditions if name in of.study.conditions]
-        for condition in (name for name in here if seed in of.study.seeds_of(name)):
-            found = _measured(of, condition, seed)
-            if found is not None:
-                tables.append(found)
-                there[condition] += 1
+    for condition, seed in of.study.runs:
+        if of.study.conditions[condition].examples:
+            continue
+        found = _measured(of, condition, seed)
+        if found is not None:
+            tables.append(found)
+            there[condition] += 1
     if not tables:
         raise InputError(f"profile {of.study.name!r}: no encoder to measure; "
                          f"run `make figures PROFILE={of.study.name}` first")  # fmt: skip
@@ -216,6 +226,9 @@ def curves(
         tables.append(
             over_replicates(part, ["condition", "layer"], value).assign(panel=panel.title)
         )
+    if not tables:
+        empty = over_replicates(labelled.head(0), ["condition", "layer"], value)
+        tables.append(empty.assign(panel=""))
     table = pd.concat(tables, ignore_index=True)
     table[["mean", "low", "high"]] *= scale
     return table.assign(p=_p_values(table))
@@ -252,13 +265,10 @@ def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:
     `row` is one of `adjusted`. A line says so where an interval off 0 has an adjusted p-value that
     is not under 0.05.
     """
-    interval = Interval(row["mean"], row["low"], row["high"])
-    words = verdict(interval, more, less, "cannot be told from no difference", "one run only")
-    numbers = f"{row['mean']:+.1f} {unit}"
-    if row["replicates"] > 1:
-        p = f"; Holm p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else ""
-        numbers += f" (95 % {row['low']:+.1f} to {row['high']:+.1f}{p})"
-        if words in (more, less) and not row["p_holm"] < 0.05:
-            words += ", but not after adjusting for the number of lines"
+    words = verdict(ends(row), more, less, "cannot be told from no difference", "one run only")
+    if words in (more, less) and not row["p_holm"] < 0.05:
+        words += ", but not after adjusting for the number of lines"
+    p = f"; Holm p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else ""
+    numbers = spelt(ends(row), 1, 1, f" {unit}", p)
     subject = ", ".join(part for part in (row["condition"], row["panel"]) if part)
-    return f"{subject}: {numbers.replace('-', '−')}: {words}."
+    return f"{subject}: {numbers}: {words}."

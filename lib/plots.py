@@ -1,7 +1,7 @@
 """Draw every figure of the compendium: one function per figure, one style.
 
-A function returns the figure and the table of what it draws; `save` writes both. Scores, gains and
-differences are drawn in points (share times 100).
+A function returns the figure and the table of what it draws; `style.save` writes both. Scores,
+gains and differences are drawn in points (share times 100).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from matplotlib.ticker import EngFormatter
 from lib import style
 from lib.statistics import Line, over_replicates, replicates, verdict
 from lib.style import intervals_over, styled
-from lib.style import save as save
 
 Drawn = tuple[Figure, pd.DataFrame]
 

@@ -27,7 +27,7 @@ def scores(study: Study) -> pd.DataFrame:
     intervals over replicates. `comparable` says whether that is XTREME's own score; `why` says what
     it is instead. Columns: `COMPARED`; `source` is `ours`, or the snapshot of a published row.
     """
-    table = _listed(study)
+    table = study.reported
     table = table.assign(replicate=statistics.replicates(table))
     shown = table[table["condition"].isin(OURS)]
     ours = statistics.over_replicates(shown, ["target", "metric", "condition"], "value")
@@ -52,7 +52,7 @@ def differences(study: Study, target: str) -> str:
     settings, row = study.settings, tasks.get(target)
     if settings.world is not None:
         return "artificial languages"
-    own = _listed(study)
+    own = study.reported
     own = own[own["target"] == target]
     found = []
     there = len(set(own["language"]) & set(row.languages))
@@ -160,7 +160,7 @@ def retrieval(study: Study, target: str) -> pd.DataFrame:
                          "nothing published is about them")  # fmt: skip
     theirs = published.read("retrieval_by_language")
     theirs = theirs[theirs["task"] == target].rename(columns={"value": "mean"})
-    table = _listed(study)
+    table = study.reported
     table = table[(table["target"] == target) & table["condition"].isin([*OURS, "random"])]
     metrics = set(table["metric"])
     if not metrics or metrics != set(theirs["metric"]):
@@ -176,15 +176,6 @@ def retrieval(study: Study, target: str) -> pd.DataFrame:
     both = pd.concat([theirs, ours], ignore_index=True)
     both = both[both["language"].isin(shared)]
     return both[["language", "system", *NUMBERS, "replicates"]].reset_index(drop=True)
-
-
-def _listed(study: Study) -> pd.DataFrame:
-    """Keep the reported scores of the profile's conditions, targets, languages and seeds."""
-    settings, table = study.settings, study.table
-    table = table[table["reported"].astype(bool)]
-    languages = [settings.source_language, *settings.target_languages]
-    kept = table["condition"].isin(list(settings.conditions)) & table["language"].isin(languages)
-    return table[kept & table["target"].isin(list(settings.targets))]
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

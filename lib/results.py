@@ -21,7 +21,7 @@ import pandas as pd
 
 from lib import paths
 from lib.errors import InputError
-from lib.profile import digest
+from lib.profile import Profile, digest
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "numpy", "pandas")
 SCORES = ["condition", "target", "language", "metric", "value", "n", "seed", "encoder_seed",
@@ -211,24 +211,41 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def collect(profile: str) -> pd.DataFrame:
+def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
     """Return the one tidy table of a profile's transfer scores, one row per score.
+
+    Of finished cells, what the profile lists: see `listed`.
 
     Columns: condition, target, language, metric, value, n, seed, encoder_seed, split, layer (only
     retrieval has it), reported (the metric and layer that the study reports). A line says so where
     cells were made in different precisions or ways of reading, as by machines that are not alike.
     Raises InputError where nothing is finished.
     """
-    folder = paths.results(profile) / "transfer"
+    folder = paths.results(study.name) / "transfer"
     files = sorted(folder.glob("*/*/seed=*/scores.parquet"))
     finished = [file for file in files if (file.parent / "run.json").is_file()]
     if not finished:
-        raise InputError(f"{folder}: no finished cell; run `make figures PROFILE={profile}` first")
+        raise InputError(
+            f"{folder}: no finished cell; run `make figures PROFILE={study.name}` first"
+        )
     ways = Counter(_way(file.parent / "run.json") for file in finished)
     if len(ways) > 1:
         counted = ", ".join(f"{number} in {way}" for way, number in sorted(ways.items()))
-        print(f"{profile}: not all cells were made alike: {counted}")
-    return pd.concat([pd.read_parquet(file) for file in finished], ignore_index=True)[SCORES]
+        print(f"{study.name}: not all cells were made alike: {counted}")
+    table = pd.concat([pd.read_parquet(file) for file in finished], ignore_index=True)[SCORES]
+    return listed(table, study, everywhere=everywhere)
+
+
+def listed(table: pd.DataFrame, study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
+    """Keep the rows of the conditions, seeds, targets and languages that a profile lists.
+
+    `everywhere` keeps all languages: some runs are evaluated beyond the profile's own.
+    """
+    runs = table.set_index(["condition", "seed"]).index.isin(study.runs)
+    kept = runs & table["target"].isin(list(study.targets))
+    if not everywhere:
+        kept &= table["language"].isin([study.source_language, *study.target_languages])
+    return table[kept].reset_index(drop=True)
 
 
 def _way(file: Path) -> str:

@@ -76,9 +76,8 @@ class SingleResults:
         self.study = study
         with redirect_stdout(io.StringIO()):
             self.languages = study.language_table
-            table = results.collect(study.name)
-        kept = table["reported"].astype(bool) & table["target"].isin(list(study.targets))
-        self.table = table[kept & table["condition"].isin(list(study.conditions))]
+            table = results.collect(study, everywhere=True)
+        self.table = table[table["reported"].astype(bool)]
         self._parsers: dict[str, tuple[Any, Any]] = {}
         self._sentences: dict[str, list[Example]] = {}
 
@@ -99,19 +98,16 @@ class SingleResults:
         ]
 
     def targets(self, condition: str, other: str) -> list[str]:
-        """List the targets that both conditions have scores in, in the profile's order."""
-        present = self._in_both(condition, other, "target")
-        return [name for name in self.study.targets if name in present]
+        """List the targets that both have a score in, of one language, in the profile's order."""
+        return [name for name in self.study.targets if self.languages_of(condition, other, name)]
 
     def languages_of(self, condition: str, other: str, target: str) -> list[str]:
         """List the languages that both conditions have scores in, nearest to the source first."""
-        present = self._in_both(condition, other, "language", target)
-        return sorted(present, key=lambda code: (self.languages["distance"][code], code))
-
-    def _in_both(self, condition: str, other: str, column: str, target: str = "") -> set[str]:
-        rows = self.table[(self.table["target"] == target) | (not target)]
-        first, second = (set(rows.loc[rows["condition"] == c, column]) for c in (condition, other))
-        return first & second
+        rows = self.table[self.table["target"] == target]
+        first, second = (
+            set(rows.loc[rows["condition"] == name, "language"]) for name in (condition, other)
+        )
+        return sorted(first & second, key=lambda code: (self.languages["distance"][code], code))
 
     def first(self, condition: str = "ud_parsing", other: str = "none") -> Choice:
         """Return a choice to begin with: these conditions, or others where they have no scores.

@@ -1,28 +1,9 @@
 """Word what the analysis of typology found, from its numbers, so that it cannot drift from them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from lib.statistics import Interval, verdict
-
-
-def points(interval: Sequence[float], scale: float = 100, digits: int = 2) -> str:
-    """Write an interval in points, or in log-odds with a scale of 1 or 0.1."""
-    middle, low, high = (f"{scale * end:+.{digits}f}".replace("-", "−") for end in interval)
-    return middle if np.isnan(interval[1]) else f"{middle} (95 % {low} to {high})"
-
-
-def trend(interval: Interval) -> str:
-    """Say in words which way a slope goes, as far as its interval tells."""
-    return verdict(
-        interval, "grows", "falls", "shows no detectable trend", "has no interval for its trend"
-    )
-
-
-def _ends(row: pd.Series, names: Sequence[str] = ("mean", "low", "high")) -> Interval:
-    return Interval(*(float(row[name]) for name in names))
+from lib.wording import ends, signed, spelt, trend
 
 
 def by_distance(slopes: pd.DataFrame, labels: dict[str, str]) -> list[str]:
@@ -37,13 +18,13 @@ def by_distance(slopes: pd.DataFrame, labels: dict[str, str]) -> list[str]:
         told = f"Against {label} the difference `{row['condition'].replace(' - ', '` − `')}`"
         rank = ""
         if not np.isnan(row["spearman"]):
-            rank = f", Spearman {row['spearman']:+.2f} (p {row['p']:.2g})".replace("-", "−")
+            rank = f", Spearman {signed(row['spearman'])} (p {row['p']:.2g})"
         gained = [
-            f"that of `{each['condition']}` {trend(_ends(each))} ({points(_ends(each), 10)})"
+            f"that of `{each['condition']}` {trend(ends(each))} ({spelt(ends(each), 10, unit='')})"
             for _, each in here[here["outcome"] == "gain"].iterrows()
         ]
         lines.append(
-            f"{told} {trend(_ends(row))}: {points(_ends(row), 10)} points per 0.1{rank}. "
+            f"{told} {trend(ends(row))}: {spelt(ends(row), 10)} per 0.1{rank}. "
             f"Of the gains, {' and '.join(gained)}."
         )
     return lines
@@ -60,13 +41,15 @@ def with_controls(effects: pd.DataFrame, labels: dict[str, str]) -> list[str]:
     first = effects[effects["measure"] == effects["measure"].iloc[0]]
     for cells, here in first.groupby("cells", sort=False):
         found = here[here["term"] == "distance"].set_index("adjusted")
-        ends = ("slope", "slope_low", "slope_high")
+        names = ("slope", "slope_low", "slope_high")
         told = [f"Mixed model, {cells} ({found['languages'].iloc[0]} languages):"]
         if False in found.index:
-            told.append(f"{points(_ends(found.loc[False], ends), 10)} points per 0.1 of distance;")
+            told.append(f"{spelt(ends(found.loc[False], names), 10)} per 0.1 of distance;")
         controls = [labels[term] for term in here.loc[here["term"] != "distance", "term"]]
         if controls:
-            told.append(f"{points(_ends(found.loc[True], ends), 10)} with {', '.join(controls)}.")
+            told.append(
+                f"{spelt(ends(found.loc[True], names), 10, unit='')} with {', '.join(controls)}."
+            )
         else:
             told.append("no control could be held.")
         lines.append(" ".join(told))
@@ -78,12 +61,12 @@ def without_families(slopes: pd.DataFrame) -> str:
     rest = slopes.iloc[1:].dropna(subset=["mean"])
     if rest.empty:
         return "Without one family at a time too few languages are left for a slope."
-    ends = [points((end, np.nan, np.nan), 10) for end in (rest["mean"].min(), rest["mean"].max())]
+    least, most = (signed(10 * end) for end in (rest["mean"].min(), rest["mean"].max()))
     sure = int(((rest["low"] > 0) | (rest["high"] < 0)).sum())
     one_sign = bool((np.sign(rest["mean"]) == np.sign(slopes["mean"].iloc[0])).all())
     sign = "keeps its sign" if one_sign else "changes its sign"
     return (
-        f"Without one family at a time the slope lies between {ends[0]} and {ends[1]} points per "
+        f"Without one family at a time the slope lies between {least} and {most} points per "
         f"0.1 and {sign}; its interval leaves out 0 in {sure} of {len(rest)} cases."
     )
 
@@ -91,7 +74,7 @@ def without_families(slopes: pd.DataFrame) -> str:
 def in_log_odds(sensitivity: pd.DataFrame) -> str:
     """Say the slope in log-odds, of the first subset and measure of `trends.sensitivity`."""
     row = sensitivity[sensitivity["scale"] == "log-odds"].iloc[0]
-    return f"In log-odds it {trend(_ends(row))}: {points(_ends(row), 0.1, 3)} per 0.1 of distance."
+    return f"In log-odds it {trend(ends(row))}: {spelt(ends(row), 0.1, 3, '')} per 0.1 of distance."
 
 
 def by_parameter(effects: pd.DataFrame | None, labels: dict[str, str]) -> list[str]:
@@ -102,12 +85,14 @@ def by_parameter(effects: pd.DataFrame | None, labels: dict[str, str]) -> list[s
     for outcome, here in effects.groupby("outcome", sort=False):
         name = str(outcome).replace(" - ", " − ")
         largest = here.iloc[int(here["mean"].abs().to_numpy().argmax())]
-        told = f"{name}: the largest effect is {labels[largest['term']]}, {points(_ends(largest))}"
+        told = f"{name}: the largest effect is {labels[largest['term']]}, {spelt(ends(largest))}"
         if here["low_all"].isna().all():
-            lines.append(f"{told} points; one run has no interval.")
+            lines.append(f"{told}; one run has no interval.")
             continue
         sure = here[(here["low_all"] > 0) | (here["high_all"] < 0)]
-        listed = [f"{labels[row['term']]} {points(_ends(row))}" for _, row in sure.iterrows()]
+        listed = [
+            f"{labels[row['term']]} {spelt(ends(row), unit='')}" for _, row in sure.iterrows()
+        ]
         which = "; ".join(listed) if listed else "none"
-        lines.append(f"{told} points. Apart from 0 for all {len(here)} at once: {which}.")
+        lines.append(f"{told}. Apart from 0 for all {len(here)} at once: {which}.")
     return lines

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lib import intermediate, inventory, paths, pretraining, profile, results, transfer
+from lib import checks, intermediate, inventory, paths, pretraining, profile, results, transfer
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -81,6 +81,7 @@ def run(name: str, cores: str, extra: list[str]) -> int:
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
+    checks.check_analyses(settings)
     at_once = kernels_at_once(settings, cores)
     inventory.check(settings)
     folder = paths.results(settings.name)

@@ -12,6 +12,7 @@ import pytest
 from lib import claims, evidence, paths, profile, tasks
 from lib.errors import InputError
 from lib.evidence import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, Study
+from lib.profile import Profile
 
 LARGE = profile.load("xtreme_large", whole=True)
 NINE = evidence.each_alone(LARGE)
@@ -228,10 +229,10 @@ class _only:
     def __init__(self, name: str, table: pd.DataFrame) -> None:
         self.name, self.table, self.asked = name, table, []
 
-    def __call__(self, name: str) -> pd.DataFrame:
-        self.asked.append(name)
-        if name != self.name:
-            raise InputError(f"{name}: no finished cell")
+    def __call__(self, study: Profile) -> pd.DataFrame:
+        self.asked.append(study.name)
+        if study.name != self.name:
+            raise InputError(f"{study.name}: no finished cell")
         return self.table
 
 

@@ -313,7 +313,7 @@ def test_adding_a_task_is_adding_a_row(
     trained = intermediate.run_one(settings, "rhyme", 1)
     assert set(trained.scores["n"]) == {9} and trained.facts["examples"] == 24
     assert workflow.check_existing(settings) == []
-    assert set(results.collect("toy")["target"]) == {"vowels"}
+    assert set(results.collect(settings)["target"]) == {"vowels"}
     assert "published" not in capsys.readouterr().out
 
 

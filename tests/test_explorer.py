@@ -75,7 +75,7 @@ def test_a_view_shows_scores_flips_and_the_gold_tree_beside_the_predicted(study:
     look = SingleResults(study)
     choice = look.first()
     view = look.view(choice)
-    row = results.collect(study.name).query(
+    row = results.collect(study).query(
         "condition == 'none' and target == 'udpos' and language == @choice.language and reported"
     )
     assert f"{100 * row['value'].iloc[0]:.1f}" in view.tables

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lib import layer_plots, plots, statistics
+from lib import layer_plots, statistics, style
 
 SCOPE = "5 encoders"
 CONDITIONS = ["none", "random", "ud_parsing", "stsb", "ud_parsing_shuffled", "ccg"]
@@ -69,7 +69,7 @@ def words_of(figure: Figure) -> str:
 def test_every_figure_drawn_twice_is_the_same_bytes(drawn, tmp_path):
     for folder, figures in (("first", drawn), ("second", drawings())):
         for name, (figure, data) in figures.items():
-            plots.save(figure, data, name, tmp_path / folder)
+            style.save(figure, data, name, tmp_path / folder)
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert len(files) == 3 * len(drawn)
     for file in files:

@@ -47,7 +47,7 @@ def test_retrieval_by_layer_is_that_of_phase_3_to_the_last_digit(ready, conditio
     loaded = layers.load(ready, condition, 1)
     pooling = ready.targets[target].pooling
     again = pd.DataFrame(alignment.retrieval_rows(Alignment(ready), loaded, target, pooling))
-    scores = results.collect(ready.name)
+    scores = results.collect(ready)
     scores = scores[(scores["target"] == target) & (scores["condition"] == condition)]
     metric = scores.loc[scores["reported"].astype(bool), "metric"].iloc[0]
     stored = scores[(scores["metric"] == metric) & scores["layer"].notna()]
@@ -58,7 +58,7 @@ def test_retrieval_by_layer_is_that_of_phase_3_to_the_last_digit(ready, conditio
 
 
 def test_both_poolings_stand_side_by_side_and_the_reported_one_is_phase_3s(ready, aligned):
-    scores = results.collect(ready.name)
+    scores = results.collect(ready)
     both = alignment.with_reported(aligned, scores, ready)
     assert set(zip(both["measure"].str.split("/").str[0], both["pooling"], strict=True)) == {
         ("tatoeba", "mean"), ("tatoeba", "first"), ("bucc", "mean"), ("bucc", "first")
@@ -197,6 +197,19 @@ def test_a_contrast_pairs_what_both_conditions_have():
     table = layers.curves(found, panel, "en", "gain")
     assert table["mean"].tolist() == pytest.approx([17.5]) and table["replicates"].tolist() == [2]
     assert layers.contrast(tidy(values), "ud_parsing", "none").empty
+
+
+def test_no_panels_make_an_empty_table_as_a_profile_without_retrieval_has():
+    table = layers.curves(tidy(VALUES), [], "en")
+    assert table.empty and {"panel", "condition", "layer", "mean", "p"} <= set(table.columns)
+
+
+def test_all_conditions_are_measured_but_the_steps_of_a_learning_curve(ready, known, monkeypatch):
+    measured = dict.fromkeys(known["condition"])
+    sizes = {"ud_parsing": ready.conditions["ud_parsing"].model_copy(update={"examples": 9})}
+    smaller = ready.model_copy(update={"conditions": ready.conditions | sizes})
+    assert list(measured) == ["none", "random", "ud_parsing"]
+    assert "ud_parsing" not in set(layers.measure(small(smaller))["condition"])
 
 
 def test_sentences_say_the_sign_the_interval_and_what_adjusting_leaves():

@@ -229,7 +229,7 @@ def test_predictions_name_every_example_of_every_language(
 
 
 def test_the_tidy_table_is_all_of_them(everything: list[results.Run], micro: Profile) -> None:
-    table = results.collect(micro.name)
+    table = results.collect(micro)
     assert list(table.columns) == results.SCORES
     assert set(zip(table["condition"], table["target"], strict=True)) == {
         ("ud_parsing", "udpos"), *(("none", target) for target in micro.targets)

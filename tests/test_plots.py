@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lib import plots, statistics
+from lib import plots, statistics, style
 
 CODES = ["en", "aa", "bb", "cc", "dd"]
 DISTANCE = pd.Series([0.0, 0.2, 0.3, 0.5, 0.7], index=CODES)
@@ -72,9 +72,9 @@ def words_of(figure: Figure) -> str:
 
 def test_every_figure_drawn_twice_is_the_same_bytes(drawn, tmp_path):
     for name, (figure, table) in drawn.items():
-        plots.save(figure, table, name, tmp_path / "first")
+        style.save(figure, table, name, tmp_path / "first")
     for name, (figure, table) in drawings().items():
-        plots.save(figure, table, name, tmp_path / "second")
+        style.save(figure, table, name, tmp_path / "second")
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert len(files) == 3 * len(drawn)
     for name in files:
@@ -84,7 +84,7 @@ def test_every_figure_drawn_twice_is_the_same_bytes(drawn, tmp_path):
 
 def test_the_csv_holds_the_data_drawn(drawn, tmp_path):
     figure, table = drawn["forest"]
-    plots.save(figure, table, "forest", tmp_path)
+    style.save(figure, table, "forest", tmp_path)
     stored = pd.read_csv(tmp_path / "forest.csv")
     points = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_markersize() >= 6
               and line.get_marker() in "oD"]  # fmt: skip

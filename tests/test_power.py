@@ -10,7 +10,7 @@ import statsmodels.api
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from lib import plots, power, power_answer, power_plots, statistics
+from lib import power, power_answer, power_plots, statistics, style
 from lib.errors import InputError
 
 PARTS = power.Components(
@@ -229,7 +229,7 @@ def test_the_figures_draw_every_number_and_are_the_same_bytes_again(tmp_path: Pa
     ):
         for folder in ("a", "b"):
             figure, drawn_table = draw(table, PARTS)
-            plots.save(figure, drawn_table, name, tmp_path / folder)
+            style.save(figure, drawn_table, name, tmp_path / folder)
         assert len(drawn_table) == len(table)
         assert "5 replicates, 12 languages, 6 families" in figure.get_suptitle()
         for ending in ("png", "svg", "csv"):

@@ -8,7 +8,7 @@ import pandas
 import pytest
 import yaml
 
-from lib import intermediate, inventory, paths, profile
+from lib import checks, intermediate, inventory, paths, profile
 from lib.errors import InputError
 
 SHIPPED = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
@@ -146,6 +146,18 @@ def test_a_condition_may_run_with_some_of_the_seeds(load: Callable[..., Any]) ->
     assert intermediate.runs_of(loaded, "stsb", 0) == [("stsb", 1), ("stsb", 3)]
     message = refused(lambda: intermediate.runs_of(loaded, "stsb", 2))
     assert "seed: 2" in message and "for stsb" in message and "[1, 3]" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("conditions.stsb", ...), ("conditions.ud_parsing", ...), ("clean_targets", [])],
+)
+def test_a_grid_that_no_analysis_could_answer_from_is_refused_before_it_runs(
+    load: Callable[..., Any], key: str, value: Any
+) -> None:
+    checks.check_analyses(profile.load("tiny"))
+    loaded = load(key, value)
+    assert f": {key}: " in refused(lambda: checks.check_analyses(loaded))
 
 
 def test_translations_are_wanted_in_languages_of_the_profile(load: Callable[..., Any]) -> None:

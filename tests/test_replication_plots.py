@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_replication import study
 
-from lib import plots, replication, replication_plots, tasks
+from lib import replication, replication_plots, style, tasks
 
 Drawings = dict[str, tuple[Figure, pd.DataFrame]]
 
@@ -59,7 +59,7 @@ def texts(figure: Figure) -> str:
 def test_figures_are_the_same_bytes_when_drawn_again(drawn: Drawings, tmp_path: Path) -> None:
     for folder, made in (("first", drawn), ("second", drawings())):
         for name, (figure, table) in made.items():
-            plots.save(figure, table, name, tmp_path / folder)
+            style.save(figure, table, name, tmp_path / folder)
     files = sorted((tmp_path / "first").iterdir())
     assert len(files) == 3 * 5
     for file in files:

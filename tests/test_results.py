@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lib import results
+from lib import profile, results
 from lib.errors import InputError
+from lib.profile import Condition
 from lib.results import Cell
 
 PARAMETERS = {"encoder": {"layers": 2, "pretraining": {"tokens": 100}}, "seed": 1, "names": ["a"]}
@@ -19,6 +20,16 @@ PARAMETERS = {"encoder": {"layers": 2, "pretraining": {"tokens": 100}}, "seed": 
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
     return tmp_path
+
+
+SMALL = profile.load("tiny").model_copy(
+    update={
+        "name": "small",
+        "languages": ["en", "de"],
+        "conditions": {"none": Condition(), "stsb": Condition(task="stsb", seeds=[1, 2])},
+        "seeds": {1: 1, 2: 1, 3: 1},
+    }
+)
 
 
 @pytest.fixture
@@ -159,9 +170,21 @@ def test_the_tidy_table_holds_finished_cells_only(cell: Cell) -> None:
     finish(Cell("small", "intermediate", 1, "stsb"), scores=pd.DataFrame({"metric": ["las"]}))
     finish(Cell("small", "transfer", 1, "stsb", "all"))
     finish(Cell("other", "transfer", 1, "stsb", "udpos"), scores=scores(value=0.1))
-    table = results.collect("small")
+    table = results.collect(SMALL)
     assert list(table.columns) == results.SCORES
     assert sorted(zip(table["seed"], table["value"], strict=True)) == [(1, 0.5), (2, 0.75)]
+
+
+@pytest.mark.parametrize(
+    "beyond", [{"condition": "ccg"}, {"target": "mlqa"}, {"seed": 4}, {"language": "el"}]
+)
+def test_the_tidy_table_has_what_the_profile_lists(cell: Cell, beyond: dict[str, Any]) -> None:
+    both = pd.concat([scores(), scores(condition="none", seed=3), scores(**beyond)])
+    finish(cell, scores=both)
+    table = results.collect(SMALL)
+    assert list(zip(table["condition"], table["seed"], strict=True)) == [("stsb", 1), ("none", 3)]
+    everywhere = results.collect(SMALL, everywhere=True)
+    assert len(everywhere) == (3 if "language" in beyond else 2)
 
 
 def test_a_record_of_several_cells_stands_for_just_these_and_their_parameters(cell: Cell) -> None:
@@ -178,7 +201,7 @@ def test_a_record_of_several_cells_stands_for_just_these_and_their_parameters(ce
 
 def test_a_store_without_a_finished_cell_is_one_line(store: Path) -> None:
     with pytest.raises(InputError, match="no finished cell"):
-        results.collect("small")
+        results.collect(SMALL)
 
 
 def test_a_record_is_plain_json(cell: Cell) -> None:
@@ -195,7 +218,7 @@ def test_cells_that_were_not_made_alike_are_counted_in_a_line(
     for seed, of_cell in enumerate(facts, 1):
         cell = Cell("small", "transfer", seed, "stsb", "udpos")
         results.finish(cell, PARAMETERS, of_cell, started=0.0, scores=scores(seed=seed))
-        results.collect("small")
+        results.collect(SMALL)
         said = capsys.readouterr().out
         assert bool(said) == (seed == 3)
     assert "not all cells were made alike: 2 in bfloat16, packed, 1 in float32, padded" in said

@@ -19,9 +19,9 @@ def slopes(mean: float, half: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("mean", "half", "words"),
     [
-        (0.2, 0.1, "grows: +2.00 (95 % +1.00 to +3.00) points per 0.1, Spearman +0.20 (p 0.02)"),
-        (-0.2, 0.1, "falls: −2.00 (95 % −3.00 to −1.00)"),
-        (0.1, 0.2, "shows no detectable trend: +1.00 (95 % −1.00 to +3.00)"),
+        (0.2, 0.1, "grows: +2.00 points (95 % +1.00 to +3.00) per 0.1, Spearman +0.20 (p 0.02)"),
+        (-0.2, 0.1, "falls: −2.00 points (95 % −3.00 to −1.00)"),
+        (0.1, 0.2, "shows no detectable trend: +1.00 points (95 % −1.00 to +3.00)"),
         (0.1, np.nan, "has no interval for its trend: +1.00 points per 0.1"),
     ],
 )
@@ -42,7 +42,7 @@ def test_controls_are_named_with_what_is_left_of_the_slope():
         ]
     )
     (line,) = typology_answer.with_controls(effects, LABELS)
-    assert "(24 languages): +1.00 (95 % +0.50 to +1.50) points per 0.1" in line
+    assert "(24 languages): +1.00 points (95 % +0.50 to +1.50) per 0.1" in line
     assert line.endswith("+0.10 (95 % −0.50 to +0.70) with script.")
     (alone,) = typology_answer.with_controls(effects[:1], LABELS)
     assert alone.endswith("no control could be held.")
@@ -85,7 +85,7 @@ def test_a_parameter_counts_only_where_the_interval_for_all_leaves_out_zero():
     table["low_all"] = table["mean"] - [0.02, 0.05]
     table["high_all"] = table["mean"] + [0.02, 0.05]
     (line,) = typology_answer.by_parameter(table, LABELS)
-    assert "gain, stsb: the largest effect is no, +4.00 (95 % +3.00 to +5.00) points" in line
+    assert "gain, stsb: the largest effect is no, +4.00 points (95 % +3.00 to +5.00)" in line
     assert line.endswith("for all 2 at once: articles −3.00 (95 % −4.00 to −2.00).")
     table[["low", "high", "low_all", "high_all"]] = np.nan
     assert "one run has no interval" in typology_answer.by_parameter(table, LABELS)[0]

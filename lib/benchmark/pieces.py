@@ -281,7 +281,7 @@ def _collect(number: int, folder: Path) -> Work:
 
     def work() -> None:
         with _results_in(folder):
-            results.collect(settings.name)
+            results.collect(settings)
 
     return work
 

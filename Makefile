@@ -34,7 +34,7 @@ plan: .venv/installed
 	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))
 
 mirror: .venv/installed
-	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR)
+	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR) $(if $(LIST),--list) $(if $(FROM),--downloads $(FROM))
 
 bench: .venv/installed
 	@$(BIN)/python -m lib.benchmark

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from lib import bitext, corpora, tasks
+from lib import bitext, corpora, revisions, tasks
 from lib.errors import InputError
 from lib.profile import Profile, data_root
 from lib.tasks import Source
@@ -30,9 +30,14 @@ class Split:
         return f"{self.source.dataset}/{self.source.config}/{self.source.split}"
 
     @property
+    def hub_id(self) -> str:
+        """Return the id of its repository, where the hub has it now."""
+        return revisions.HUB_IDS.get(self.source.dataset, self.source.dataset)
+
+    @property
     def on_hub(self) -> bool:
-        """Say whether a hub repository holds it."""
-        return self.source.dataset not in (tasks.TEXT.dataset, tasks.CCGBANK, BITEXT)
+        """Say whether a hub repository holds it: those of the hub have an owner."""
+        return "/" in self.hub_id
 
     def stands_in(self, root: Path) -> bool:
         """Say whether a mirror holds it."""

@@ -193,7 +193,7 @@ def _disk(plan: Plan) -> list[str]:
     kept += len(set(settings.seeds.values())) if settings.pretraining.tokens else 0
     lines = [f"{kept} encoders of {_bytes(4 * shape.parameters)}, "
              f"{_bytes(kept * 4 * shape.parameters)} in all"]  # fmt: skip
-    text = sum(_characters(settings, split) for split in inventory.of(settings))
+    text = sum(characters(settings, split) for split in inventory.of(settings))
     lines += [f"data: about {_bytes(text)} of text"] if text else []
     if "bucc" in settings.targets:
         codes = inventory.evaluated(settings, "bucc")
@@ -203,7 +203,7 @@ def _disk(plan: Plan) -> list[str]:
     return _wrap("disk", "; ".join(lines))
 
 
-def _characters(settings: Profile, split: inventory.Split) -> float:
+def characters(settings: Profile, split: inventory.Split) -> float:
     """Return about how many characters a split has; 0 for data whose size no table holds."""
     task = tasks.get(split.task)
     if split.role == "evaluation":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lib import corpora, hub_mirror, inventory, paths, profile, transfer
+from lib import corpora, hub_listing, hub_mirror, inventory, paths, profile, transfer
 from lib.errors import InputError
 
 ENCODER = "org/small-encoder"
@@ -242,7 +243,7 @@ def test_what_is_on_no_hub_is_named_with_where_it_comes_from(
     for name in ("DATA_ROOT", "CCGBANK_ROOT"):
         monkeypatch.delenv(name, raising=False)
     write("multilingual-text", "af", "train", {"text": ["een"]})
-    text, pairs, grammar = hub_mirror.elsewhere(profile.load("xtreme_base", whole=True), tmp_path)
+    text, pairs, grammar = hub_listing.elsewhere(profile.load("xtreme_base", whole=True), tmp_path)
     assert "lib.multilingual_text" in text and " ar bg " in text and " af " not in text
     assert "bucc2018" in pairs and "de-en, fr-en, ru-en, zh-en" in pairs
     assert "CCGBANK_ROOT" in grammar
@@ -262,4 +263,113 @@ def test_an_encoder_of_the_repository_is_not_asked_of_the_hub(
     monkeypatch.delenv("DATA_ROOT", raising=False)
     settings = profile.load("small_cpu")
     assert profile.encoder_path(settings) == str(paths.REPOSITORY / "data/encoders/small_cpu")
-    assert not hub_mirror._encoder_on_hub(settings)
+    assert not hub_listing.of_hub(settings)
+
+
+# What the hub's own command brings
+
+
+def downloaded(origin: Path, settings: Any, folder: Path, place: str = "{config}/{file}") -> None:
+    """Do as the commands of the listing say, by the hub's own rule for patterns.
+
+    `place` is where the hub's repositories keep the file of a configuration.
+    """
+    from huggingface_hub.utils import filter_repo_objects
+
+    for command in hub_listing.commands(settings, str(folder)):
+        words = shlex.split(" ".join(line.removesuffix("\\") for line in command))
+        name, local = words[2], Path(words[words.index("--local-dir") + 1])
+        patterns = [words[i + 1] for i, word in enumerate(words) if word == "--include"]
+        files = {}
+        for file in (origin / name).rglob("*.*"):
+            inside = file.relative_to(origin / name)
+            if file.suffix == ".parquet":
+                split = inside.name.split("-")[0]
+                there = place.format(config=inside.parts[0], file=inside.name, split=split)
+            else:
+                there = str(inside)
+            files[there] = file
+        for there in filter_repo_objects(list(files), allow_patterns=patterns):
+            (local / there).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(files[there], local / there)
+
+
+@pytest.mark.parametrize(
+    "place", ["{config}/{file}", "parquet/{config}/{file}", "{config}/{split}/0000.parquet"]
+)
+def test_what_the_printed_commands_download_becomes_the_mirror_without_a_network(
+    hub: Any, settings: Any, place: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    origin, asked = hub
+    downloads, mirror = tmp_path_factory.mktemp("downloads"), tmp_path_factory.mktemp("mirror")
+    downloaded(origin, settings, downloads, place)
+    assert len(list(downloads.rglob("*.parquet"))) == len(inventory.of(settings))  # none too many
+    assert hub_mirror.build(settings, mirror, downloads) == []
+    assert not asked
+    for split in inventory.of(settings):
+        found = []
+        for root in (origin, mirror):
+            monkeypatch.setenv("DATA_ROOT", str(root))
+            found.append(corpora.load(settings, split.source))
+        assert found[0] == found[1] and found[0]
+    assert profile.encoder_path(settings) == str(mirror / ENCODER)
+    entry = json.loads((mirror / "manifest.json").read_text())[f"{ENCODER}/model.safetensors"]
+    assert entry["revision"] == "abc"
+
+
+def test_a_download_of_another_commit_or_without_a_split_is_one_line(
+    hub: Any, settings: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    origin, _ = hub
+    downloads, mirror = tmp_path_factory.mktemp("downloads"), tmp_path_factory.mktemp("mirror")
+    downloaded(origin, settings, downloads)
+    notes = downloads / "nyu-mll/glue/.cache/huggingface/download/stsb"
+    notes.mkdir(parents=True)
+    (notes / "train-00000-of-00001.parquet.metadata").write_text(f"{'f' * 40}\netag\n1\n")
+    shutil.rmtree(downloads / "google/xtreme/udpos.German")
+    failed = hub_mirror.build(settings, mirror, downloads)
+    assert len(failed) == 3 and not any("\n" in line for line in failed)
+    assert "ffff, expected bcdcba79" in failed[0] and "nyu-mll/glue" in failed[0]
+    assert "udpos.German/test" in failed[2]
+    with pytest.raises(InputError, match="FROM: no such folder"):
+        hub_mirror.build(settings, mirror, downloads / "nothing")
+
+
+def test_the_list_names_every_split_with_revision_and_size_and_asks_for_nothing(
+    hub: Any, settings: Any, tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _, asked = hub
+    mirror = tmp_path_factory.mktemp("mirror")
+    monkeypatch.setattr(hub_mirror.profile, "load", lambda *_, **__: settings)
+    assert hub_mirror.main(["mirrored", "--folder", str(mirror), "--list"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]]
+    assert {"/".join(row[:3]) for row in rows if row[0] != ENCODER} == {
+        split.name for split in inventory.of(settings)
+    }
+    by_name = {"/".join(row[:3]): row[3:] for row in rows}
+    assert by_name["commul/universal_dependencies/en_ewt/train"][0] == "2.5"
+    # EWT: 12,543 training sentences (Nivre et al. 2020) of 22.9 tokens, at four letters each.
+    assert by_name["commul/universal_dependencies/en_ewt/train"][1:] == ["about", "1.1"]
+    assert rows[-1] == [ENCODER, "encoder", "abc", "unknown"]
+    assert not asked and not any(mirror.iterdir())
+    hub_mirror.build(settings, mirror)
+    file = mirror / "nyu-mll/glue/stsb/train-00000-of-00001.parquet"
+    lines = hub_listing.describe(settings, mirror)
+    (row,) = [line.split() for line in lines if line.split()[1:3] == ["stsb", "train"]]
+    assert row[-1] == f"{file.stat().st_size / 1e6:.1f}" and "about" not in row
+
+
+def test_a_shipped_profile_lists_what_no_table_knows_as_unknown_and_no_id_without_an_owner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    listed = hub_listing.describe(profile.load("small_cpu", whole=True), tmp_path)
+    assert "not on the hub: squadshifts: see data/README.md" in listed
+    assert not any(line.startswith("hf download squadshifts") for line in listed)
+    table = listed[1 : listed.index("")]
+    unknown = [line for line in table if line.endswith("unknown")]
+    (summary,) = [line for line in listed if "entries" in line]
+    assert f"{len(table)} entries" in summary
+    assert f"{len(unknown)} of unknown size" in summary

@@ -5,6 +5,7 @@ progress lies in `.work/`. A cell with other parameters is an error that names t
 never a silent skip and never a silent overwrite.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -158,6 +159,7 @@ def finish(
         "seconds": round(time.perf_counter() - started, 2),
         **facts,
         **provenance(),
+        "files": checksums(cell.folder),
     }
     part = cell.folder / ".run.json"
     part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -165,6 +167,21 @@ def finish(
     for leftover in cell.work.rglob("checkpoint-*"):
         shutil.rmtree(leftover)
     return Run(cell, record, fresh=True)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of a cell's tables, encoder and head, by path below its folder.
+
+    The record itself, and the notebook and log that a workflow moves in later, are left out.
+    """
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        name = str(file.relative_to(folder))
+        kept = name.startswith("encoder/") or file.suffix in (".parquet", ".safetensors")
+        if kept and file.is_file() and not file.name.startswith("."):
+            with file.open("rb") as content:
+                found[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found
 
 
 def finish_together(cell: Cell, runs: list[Run], started: float) -> None:

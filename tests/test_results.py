@@ -1,6 +1,7 @@
 """A cell is complete when its run.json stands, and never silently another than asked for."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ def test_a_cell_has_one_folder_per_phase_condition_target_and_seed(store: Path, 
         Cell("small", "intermediate", 2, "stsb").folder == store / "small/intermediate/stsb/seed=2"
     )
     assert cell.work == store / "small/.work/transfer/stsb/udpos/seed=1"
+
+
+def test_the_record_holds_the_checksum_of_every_file_of_the_result(cell: Cell) -> None:
+    (cell.work / "encoder").mkdir(parents=True)
+    (cell.work / "encoder" / "model.safetensors").write_bytes(b"weights")
+    (cell.work / "head.safetensors").write_bytes(b"head")
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "notebook.ipynb").write_text("{}")
+    made = finish(cell, scores=scores())
+    # RFC 6234's function, by another implementation.
+    said = subprocess.run(
+        ["sha256sum", "encoder/model.safetensors", "head.safetensors", "scores.parquet"],
+        cwd=cell.folder, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    expected = {line.split()[1]: line.split()[0] for line in said.splitlines()}
+    assert made.facts["files"] == expected == results.checksums(cell.folder)
 
 
 def test_a_finished_cell_is_read_back(cell: Cell) -> None:

@@ -130,9 +130,11 @@ class Job:
             for metric, value in scores.values.items()
         ]
 
-    def keep(self, code: str, identifiers: Sequence[str], scores: Scores) -> None:
-        """Keep what each example scored."""
-        table = {"language": code, "id": identifiers, "value": scores.per_example}
+    def keep(
+        self, code: str, identifiers: Sequence[str], scores: Scores, **said: Sequence[Any]
+    ) -> None:
+        """Keep what each example scored and, where named, what was `gold` and `predicted`."""
+        table = {"language": code, "id": identifiers, "value": scores.per_example, **said}
         self.predictions.append(pd.DataFrame(table))
 
     def embed(self, texts: Sequence[str], file: Path | None = None) -> Any:
@@ -196,10 +198,11 @@ def _fine_tune(job: Job) -> dict[str, Any]:
     log = training.fit(head, data, budget, job.here, job.here.seed)
     outputs = evaluation.run(head, prepared, tokenizer, 4 * budget.batch_tokens)
     for (code, split, found), ready, of_set in zip(sets, prepared, outputs, strict=True):
-        scores, _ = evaluation.score(task, found, ready, of_set, code)
+        scores, said = evaluation.score(task, found, ready, of_set, code)
         job.add(code, scores, split, task.reported)
         if split != DEVELOPMENT:
-            job.keep(code, [example["id"] for example in found], scores)
+            names, gold = [example["id"] for example in found], _labels(task, found)
+            job.keep(code, names, scores, gold=gold, predicted=said)
     return {
         "tokens": data.tokens(),
         "updates": len(data),
@@ -209,6 +212,12 @@ def _fine_tune(job: Job) -> dict[str, Any]:
         "trained_on": list(names),
         "log": log,
     }
+
+
+def _labels(task: Task, examples: Sequence[Example]) -> list[Any]:
+    """Return what is right of each example: tags, answers, or a label by its name."""
+    key = {"tagging": "tags", "span": "answers"}.get(task.kind)
+    return [example[key] if key else str(example["label"]) for example in examples]
 
 
 def _evaluated(job: Job) -> list[tuple[str, str, list[Example]]]:
@@ -250,7 +259,8 @@ def retrieve(job: Job, baseline: bool) -> dict[str, Any]:
             reported = job.task.reported if layer == chosen else ""
             job.add(code, scores, job.split, reported, layer)
             if layer == chosen:
-                job.keep(code, [pair["id"] for pair in pairs], scores)
+                names = [pair["id"] for pair in pairs]
+                job.keep(code, names, scores, gold=range(len(pairs)), predicted=found.tolist())
     for code, pairs in job.sets.items() if baseline else ():
         found = baselines.character_ngram_neighbours(
             [pair["source"] for pair in pairs], [pair["target"] for pair in pairs]

@@ -14,7 +14,7 @@ BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test test-lab report plan mirror bench bench-gpu lab lint clean
+.PHONY: figures test test-lab report plan check mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
@@ -32,6 +32,10 @@ report: .venv/installed
 
 plan: .venv/installed
 	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))
+
+# Every cell there and whole, scores as their predictions give them: a line per problem, then exit code 1.
+check: .venv/installed
+	@$(BIN)/python -m lib.verification $(PROFILE)
 
 mirror: .venv/installed
 	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR) $(if $(LIST),--list) $(if $(FROM),--downloads $(FROM))

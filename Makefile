@@ -2,12 +2,14 @@
 # Others: `make plan` says what a profile would do and cost, `make mirror` brings what it reads from
 # the hub; `make report` binds the analyses into one page; `make test-lab` runs every notebook in a real
 # JupyterLab (needs Chromium and playwright); `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
-# MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
+# EXECUTOR=slurm with JOBS=100 and SNAKEMAKE_ARGUMENTS=<what the site needs>, MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
 # `make bench` times this against what one would run instead, on a CPU and real text (DATA_ROOT).
 # `make bench-gpu` does so on a GPU, on random weights and tokens: no network and no data needed.
 
 PROFILE ?= world
 CORES ?= all
+EXECUTOR ?= local
+JOBS ?= 100
 MIRROR ?= data/mirror
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -17,7 +19,8 @@ export TOKENIZERS_PARALLELISM = false
 .PHONY: figures test test-lab report plan check mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
-	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES)
+	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES) --executor $(EXECUTOR) --jobs $(JOBS) \
+		$(SNAKEMAKE_ARGUMENTS)
 
 test: .venv/installed
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -1,14 +1,15 @@
-"""Run the grid of a profile: one papermill call per cell, then the analysis notebooks.
+"""Run the grid of a profile: one notebook per cell, then the analysis notebooks.
 
 `make figures PROFILE=world` calls it. A cell's declared output is its `run.json`, written last; what
-exists was checked against the profile before anything runs (`lib.workflow`). Each cell takes 1 of the
-resource `device`, of which there are `workflow.cells_per_device`.
+exists was checked against the profile before anything runs (`lib.workflow`). On one machine each
+cell takes 1 of the resource `device`, of which there are `workflow.cells_per_device`; on a cluster
+it asks for what `workflow.resources` says of its phase.
 """
 
 import shlex
 import sys
 
-from lib import paths, profile
+from lib import cluster, paths, profile
 
 S = profile.load(config.get("profile", "world"))
 RESULTS = paths.results(S.name)
@@ -33,23 +34,17 @@ def earlier(wildcards):
     return encoders(wildcards)
 
 
-def papermill(notebook, names):
-    """Return the shell command that runs a notebook into the folder of its cell.
+def execute(notebook, **parameters):
+    """Return the shell command that executes a notebook into the folder of its cell.
 
-    The executed notebook moves in after papermill exits; after a failure it stays in `.work/`.
+    It takes the place of the shell, which SIGTERM would end.
     """
-    given = " ".join(f"-p {name} {value}" for name, value in names.items())
-    notebooks, python = shlex.quote(str(paths.NOTEBOOKS)), shlex.quote(sys.executable)
+    given = " ".join(f"{name}={value}" for name, value in parameters.items())
+    chosen = shlex.quote("profile=" + config.get("profile", "world"))
     return f"""
-        results={shlex.quote(str(RESULTS))}
-        work="$results/.work/{{params.key}}" && mkdir -p "$work"
         export OMP_NUM_THREADS={{threads}}
-        {python} -m papermill {notebooks}/{notebook}.ipynb "$work/notebook.ipynb" \
-            -p profile {shlex.quote(config.get("profile", "world"))} {given} --cwd {notebooks} \
-            --no-progress-bar --log-level ERROR > "$work/log.txt" 2>&1 ||
-            {{{{ echo "failed: $work/notebook.ipynb" >&2; tail -n 3 "$work/log.txt" >&2; exit 1; }}}}
-        mkdir -p "$results/{{params.key}}"
-        mv "$work/notebook.ipynb" "$results/{{params.key}}/notebook.ipynb"
+        exec {shlex.quote(sys.executable)} -m lib.execution {notebook} \
+            {shlex.quote(str(RESULTS))} {{params.key}} {chosen} {given}
     """
 
 
@@ -66,10 +61,11 @@ rule pretrain:
     threads: S.workflow.threads
     resources:
         device=1,
+        **cluster.resources(S, "pretrain"),
     message:
         "1 pretrain: encoder seed {wildcards.seed}"
     shell:
-        papermill("1_pretrain", {"encoder_seed": "{wildcards.seed}"})
+        execute("1_pretrain", encoder_seed="{wildcards.seed}")
 
 
 rule intermediate:
@@ -82,12 +78,14 @@ rule intermediate:
     threads: S.workflow.threads
     resources:
         device=1,
+        **cluster.resources(S, "intermediate"),
     message:
         "2 intermediate: {wildcards.condition}, seed {wildcards.seed}"
     shell:
-        papermill(
+        execute(
             "2_intermediate",
-            {"condition": "{wildcards.condition}", "seed": "{wildcards.seed}"},
+            condition="{wildcards.condition}",
+            seed="{wildcards.seed}",
         )
 
 
@@ -101,16 +99,15 @@ rule transfer:
     threads: S.workflow.threads
     resources:
         device=1,
+        **cluster.resources(S, "transfer"),
     message:
         "3 transfer: {wildcards.condition} to {wildcards.target}, seed {wildcards.seed}"
     shell:
-        papermill(
+        execute(
             "3_transfer",
-            {
-                "target": "{wildcards.target}",
-                "condition": "{wildcards.condition}",
-                "seed": "{wildcards.seed}",
-            },
+            target="{wildcards.target}",
+            condition="{wildcards.condition}",
+            seed="{wildcards.seed}",
         )
 
 
@@ -128,9 +125,11 @@ rule analysis:
         analysis="analysis_[a-z_]+",
     params:
         key="{analysis}",
-        study=profile.digest(S.model_dump()),
+        study=profile.digest(S.model_dump(exclude={"workflow"})),
     threads: S.workflow.threads
+    resources:
+        **cluster.resources(S, "analysis"),
     message:
         "figures: {wildcards.analysis}"
     shell:
-        papermill("{wildcards.analysis}", {})
+        execute("{wildcards.analysis}")

@@ -153,18 +153,36 @@ class Condition(Strict):
         return self.tasks if self.task == "multitask" else [self.task]
 
 
+class Resources(Strict):
+    """Say what a job of a phase asks a cluster for; memory grows with each further try."""
+
+    gpus: Natural = 0
+    memory_gb: Positive = 8
+    hours: Rate = 4.0
+
+
+class PhaseResources(Strict):
+    """Say what the jobs of each phase ask a cluster for; on one machine nothing is asked."""
+
+    pretrain: Resources = Resources()
+    intermediate: Resources = Resources()
+    transfer: Resources = Resources()
+    analysis: Resources = Resources()
+
+
 class Workflow(Strict):
     """Say how the grid runs: threads of a cell, how many cells one kernel runs, how many at once.
 
     A kernel's start and imports take some 10 s of CPU. `target` starts one for every cell, which a
     cluster wants; `condition` one for all targets and seeds of a condition; `seed` one for all
-    conditions and targets of a seed. `cells_per_device` kernels at most share the device (0: as
-    many as the cores allow).
+    conditions and targets of a seed. `cells_per_device` kernels at most share the device of one
+    machine (0: as many as the cores allow); on a cluster each has what `resources` says.
     """
 
     threads: Positive = 1
     cells_per_device: Natural = 0
     kernel_per: Literal["target", "condition", "seed"] = "target"
+    resources: PhaseResources = PhaseResources()
 
 
 class Profile(Strict):

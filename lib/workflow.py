@@ -8,14 +8,31 @@ import fcntl
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from lib import checks, intermediate, inventory, paths, pretraining, profile, results, transfer
+import psutil
+
+from lib import (
+    checks,
+    cluster,
+    execution,
+    intermediate,
+    inventory,
+    paths,
+    pretraining,
+    profile,
+    results,
+    transfer,
+)
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -23,8 +40,9 @@ from lib.results import Cell
 PHASES = ("pretrain", "intermediate", "transfer")
 JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
-# What our own rules say of a failure, and Snakemake's errors; the rest stands in its log.
-SAYS = re.compile(r"failed: |\w*(Error|Exception)\b|Nothing to be done|Complete log")
+FAILS = "Error in rule"
+# Snakemake's own errors; the rest stands in its log.
+SAYS = re.compile(r"\w*(Error|Exception)\b|Nothing to be done|Complete log|Trying to restart")
 
 
 def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
@@ -72,45 +90,74 @@ def check_existing(settings: Profile) -> list[Cell]:
     return missing
 
 
-def run(name: str, cores: str, extra: list[str]) -> int:
+def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: str = "100") -> int:
     """Run the grid of a profile through Snakemake; return its exit status.
 
     Our lock is held by this process and by Snakemake, and ends with them, however they end;
-    Snakemake's own locks, which outlive a kill, are not used.
+    Snakemake's own locks, which outlive a kill, are not used. On a cluster at most so many `jobs`
+    wait or run at the same time; `cores` are those of one machine.
     """
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
     checks.check_analyses(settings)
-    at_once = kernels_at_once(settings, cores)
+    cluster.check(executor, jobs)
+    at_once = kernels_at_once(settings, cores) if executor == "local" else int(jobs)
     inventory.check(settings)
     folder = paths.results(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{folder}: another run is at work on this profile") from None
+        options = []
+        if executor == "slurm":
+            _clear_queue(folder, lock)
+        if executor != "local":
+            options = cluster.options(executor, jobs, folder)
         missing = check_existing(settings)
         # Snakemake does not look for the inputs of what stands: what is stale must go.
         if missing or not (paths.figures(settings.name) / "answer.md").is_file():
             for made in folder.glob("analysis_*/notebook.ipynb"):
                 made.unlink()
-        return _call(
-            settings, command(settings, name, cores, extra), at_once, lock.fileno(), missing
-        )
+        told = command(settings, name, cores, extra, options)
+        return _call(settings, told, at_once, lock.fileno(), missing, executor)
 
 
-def command(settings: Profile, name: str, cores: str, extra: list[str]) -> list[str]:
-    """Return the command that runs a profile, of this name or file, through Snakemake."""
+def command(
+    settings: Profile, name: str, cores: str, extra: list[str], options: Sequence[str] = ()
+) -> list[str]:
+    """Return the command that runs a profile, of this name or file, through Snakemake.
+
+    On a cluster `options` stand in place of the limits of one machine. A record that stands is
+    complete, whatever became of the call that asked for it.
+    """
     limit = settings.workflow.cells_per_device
+    device = ("--resources", f"device={limit}") if limit else ()
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
-        *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}", "--cores", cores),
-        *("--rerun-triggers", "input", "params", "--rerun-incomplete", "--nolock"),
-        *(("--resources", f"device={limit}") if limit else ()),
+        *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}"),
+        *(options or ("--cores", cores, *device)),
+        *("--rerun-triggers", "input", "params", "--ignore-incomplete", "--nolock"),
         *("--keep-going", "--quiet", "host", "reason", *extra),
     ]
+
+
+def _clear_queue(folder: Path, lock: TextIO) -> None:
+    """Cancel what an earlier call, killed on this machine, left in SLURM's queue.
+
+    Not every shared file system keeps a lock between machines: a call on another one may live.
+    """
+    lock.seek(0)
+    host, here = lock.read().strip(), socket.gethostname()
+    if host not in ("", here) and (left := cluster.jobs_of(folder)):
+        raise InputError(f"{folder}: a call on {host} has SLURM jobs in the queue: wait for it, "
+                         f"or, if it is dead, scancel {' '.join(left)}")  # fmt: skip
+    lock.truncate(0)
+    lock.write(here)
+    lock.flush()
+    cluster.cancel(folder)
 
 
 def kernels_at_once(settings: Profile, cores: str) -> int:
@@ -128,12 +175,19 @@ def kernels_at_once(settings: Profile, cores: str) -> int:
 
 
 def _call(
-    settings: Profile, command: list[str], at_once: int, lock: int, missing: list[Cell]
+    settings: Profile,
+    command: list[str],
+    at_once: int,
+    lock: int,
+    missing: list[Cell],
+    executor: str = "local",
 ) -> int:
     """Call Snakemake, keep a record of the call, and say where the figures are."""
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    environment |= cluster.environment(executor)
+    queue = paths.results(settings.name) if executor == "slurm" else None
     started = time.perf_counter()
-    status = _follow(command, environment, lock, missing)
+    status = _follow(command, environment, lock, missing, queue)
     took = time.perf_counter() - started
     _record(settings, took, at_once, [cell for cell in missing if cell.run_file.is_file()])
     if status == 0:
@@ -154,10 +208,34 @@ def _record(settings: Profile, seconds: float, at_once: int, made: list[Cell]) -
             journal.write(json.dumps(line) + "\n")
 
 
-def _follow(command: list[str], environment: dict[str, str], lock: int, missing: list[Cell]) -> int:
-    """Say which kernel starts and which cell is done; pass on what Snakemake says of failures."""
+def _stop(snakemake: int, on_a_cluster: bool) -> None:
+    """End a call in order: no further job; those at work are told, and keep a checkpoint.
+
+    Kernels have process groups of their own: each hears of it from the job that waits for it.
+    """
+    print("told to end: jobs at work keep a checkpoint; the next call goes on", flush=True)
+    if on_a_cluster:
+        os.kill(snakemake, signal.SIGINT)  # Snakemake cancels what it has in the queue
+        return
+    for process in psutil.Process().children(recursive=True):
+        if os.getpgid(process.pid) == os.getpgrp():
+            process.terminate()
+
+
+def _follow(
+    command: list[str],
+    environment: dict[str, str],
+    lock: int,
+    missing: list[Cell],
+    queue: Path | None = None,
+) -> int:
+    """Say which kernel starts, which cell is done, and what failed; return the exit status.
+
+    `queue` is the folder of results whose jobs are in SLURM's queue.
+    """
     ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(missing, ended), daemon=True)
+    failure: list[str] = []
+    watching = threading.Thread(target=_watch, args=(missing, ended, queue), daemon=True)
     with subprocess.Popen(
         command,
         env=environment,
@@ -166,9 +244,16 @@ def _follow(command: list[str], environment: dict[str, str], lock: int, missing:
         stderr=subprocess.STDOUT,
         pass_fds=(lock,),
     ) as running:
+        on_a_cluster = "--executor" in command
+        signal.signal(signal.SIGTERM, lambda *_: _stop(running.pid, on_a_cluster))
         watching.start()
-        for line in running.stdout or ():
-            if started := STARTS.match(line):
+        for line in chain(running.stdout or (), [""]):
+            if failure and not line.startswith(" "):
+                print(failed(failure), flush=True)
+                failure = []
+            if failure or line.startswith(FAILS):
+                failure.append(line.strip())
+            elif started := STARTS.match(line):
                 what = started[1].replace("seed 0", "every seed")
                 print(f"{time.strftime('%H:%M:%S')}  starts     {what}", flush=True)
             elif SAYS.match(line):
@@ -178,13 +263,34 @@ def _follow(command: list[str], environment: dict[str, str], lock: int, missing:
     return running.returncode
 
 
-def _watch(missing: list[Cell], ended: threading.Event) -> None:
-    """Print a line for every cell of the grid as its record appears, and how many are left."""
-    left = list(missing)
-    while left and not ended.wait(1):
+def failed(said: list[str]) -> str:
+    """Say in a line what failed, why, and where its log and its notebook lie.
+
+    `said` is what Snakemake says of it, a line for each fact.
+    """
+    facts = dict(line.split(": ", 1) for line in said if ": " in line)
+    folder = Path(facts.get("output", "").split(", ")[0]).parent
+    cause = execution.why(folder / execution.LOG) or facts.get("message", "it was killed")
+    files = [folder / name for name in (execution.LOG, execution.FAILED)]
+    places = [str(file) for file in files if file.is_file()]
+    places += [facts["log"].partition(" (check")[0]] if "log" in facts else []
+    job = f" (SLURM job {facts['external_jobid']})" if "external_jobid" in facts else ""
+    return f"failed{job}: {cause}; see {', '.join(places) or folder}"
+
+
+def _watch(missing: list[Cell], ended: threading.Event, queue: Path | None) -> None:
+    """Print a line for every cell of the grid as its record appears, and how many are left.
+
+    Puts SLURM jobs that were pre-empted for good back into the queue.
+    """
+    left, looked = list(missing), time.monotonic()
+    while not ended.wait(1):
         for cell in [cell for cell in left if cell.run_file.is_file()]:
             left.remove(cell)
             print(f"{time.strftime('%H:%M:%S')}  {len(left):>4} left  {cell.key}", flush=True)
+        if queue and time.monotonic() - looked > 30:
+            cluster.requeue_preempted(queue)
+            looked = time.monotonic()
 
 
 def main() -> int:
@@ -192,9 +298,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", help="name of a profile, or path of a YAML file")
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
-    arguments, extra = parser.parse_known_args()
+    parser.add_argument("--executor", default="local", help="local, slurm or kubernetes")
+    parser.add_argument("--jobs", default="100", help="jobs in the cluster's queue (default: 100)")
+    given, extra = parser.parse_known_args()
     try:
-        return run(arguments.profile, arguments.cores, extra)
+        return run(given.profile, given.cores, extra, given.executor, given.jobs)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

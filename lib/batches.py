@@ -122,9 +122,13 @@ class Batches(Dataset):
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        parts = pieces([self.features[i] for i in self.plan[index]], self.at_once)
-        made = [self.collate(part) for part in parts]
-        return made[0] if len(made) == 1 else {"parts": made}
+        parts = self.cut(index, self.at_once)
+        return parts[0] if len(parts) == 1 else {"parts": parts}
+
+    def cut(self, index: int, at_once: int) -> list[dict[str, Any]]:
+        """Return a batch in parts of at most so many tokens, padding included."""
+        parts = pieces([self.features[i] for i in self.plan[index]], at_once)
+        return [self.collate(part) for part in parts]
 
     def tokens(self) -> int:
         """Count the subword tokens that one pass over the plan reads."""
@@ -241,20 +245,25 @@ class MaskedBlocks(Dataset):
     ) -> None:
         self.blocks, self.plan, self.special = blocks, plan, special
         self.vocabulary_size, self.probability, self.seed = vocabulary_size, probability, seed
-        self.rows_at_once = max(1, at_once // blocks.shape[1]) if at_once else 0
+        self.at_once = at_once
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        parts = self.cut(index, self.at_once)
+        return parts[0] if len(parts) == 1 else {"parts": parts}
+
+    def cut(self, index: int, at_once: int) -> list[dict[str, Any]]:
+        """Return a batch in parts of at most so many tokens (0: whole), one block at least."""
         batch = self._masked(index)
-        if not 0 < self.rows_at_once < len(batch["input_ids"]):
-            return batch
-        rows = {key: batch[key].split(self.rows_at_once) for key in batch if key != "labels"}
+        whole = len(batch["input_ids"])
+        at_most = max(1, at_once // self.blocks.shape[1]) if at_once else whole
+        rows = {key: batch[key].split(at_most) for key in batch if key != "labels"}
         labels = batch["labels"].split([int(part.sum()) for part in rows["chosen"]])
         names = (*rows, "labels")
         parts = zip(*rows.values(), labels, strict=True)
-        return {"parts": [dict(zip(names, part, strict=True)) for part in parts]}
+        return [dict(zip(names, part, strict=True)) for part in parts]
 
     def _masked(self, index: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)

@@ -1,4 +1,4 @@
-"""Hold the one error that bad input raises."""
+"""Hold the error that bad input raises, and the one that ends a training which is to go on."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,11 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook: where in our code it arose is of no use there."""
         return [f"InputError: {self}"]
+
+
+class Stopped(RuntimeError):
+    """Say in one line that a training was asked to end, and where the next call goes on."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook."""
+        return [f"Stopped: {self}"]

@@ -4,7 +4,8 @@
 steps, for several sets in one pass; `embed` makes what retrieval reads.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lib.scoring import Scores
 from lib.tasks import Task
 
 LONGEST_ANSWER = 30
+Outputs = Iterator[tuple[Sequence[int], np.ndarray]]  # the indices of a batch, what a model returns
 
 
 def evaluate(
@@ -130,14 +132,39 @@ def prepare(
     return feature_cache.make(task, examples, tokenizer, length, pair)
 
 
-def predict(head: torch.nn.Module, batches: Batches) -> Any:
+def predict(head: torch.nn.Module, batches: Batches) -> Outputs:
     """Yield the indices of each batch with the head's predictions as an array."""
-    device = next(head.parameters()).device
     head.eval()
-    with torch.inference_mode():
-        for number, indices in enumerate(batches.plan):
-            batch = {key: value.to(device) for key, value in batches[number].items()}
-            yield indices, head(**batch)["predictions"].cpu().numpy()
+    device = next(head.parameters()).device
+    yield from _read(batches, device, lambda batch: head(**batch)["predictions"].cpu().numpy())
+
+
+def _read(
+    batches: Batches, device: torch.device, model: Callable[[dict[str, torch.Tensor]], np.ndarray]
+) -> Outputs:
+    """Yield what a model returns of each batch; a batch too large for the memory is halved.
+
+    Raises InputError where the memory does not hold a single example.
+    """
+    waiting = deque(batches.plan)
+    while waiting:
+        indices = waiting.popleft()
+        batch = batches.collate([batches.features[i] for i in indices])
+        try:
+            with torch.inference_mode():
+                found = model({key: value.to(device) for key, value in batch.items()})
+        except torch.OutOfMemoryError as error:
+            found, cause = None, str(error).partition("\n")[0]
+        if found is not None:
+            yield indices, found
+            continue
+        if len(indices) == 1:
+            raise InputError(f"out of memory on one example ({cause}): lower max_sequence_length")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(f"out of memory on {len(indices)} examples: they are read in two halves", flush=True)
+        middle = len(indices) // 2
+        waiting.extendleft([indices[middle:], indices[:middle]])
 
 
 def _trees(examples: Sequence[Example], made: list[Feature], outputs: list[Any]) -> list[Any]:
@@ -211,11 +238,13 @@ def embed(
     else:
         file.parent.mkdir(parents=True, exist_ok=True)
         vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
-    with torch.inference_mode():
-        for number, indices in enumerate(batches.plan):
-            batch = {key: value.to(device) for key, value in batches[number].items()}
-            states = encoders.read(encoder, **batch, every_layer=True)
-            mask = batch["attention_mask"]
-            pooled = torch.stack([encoders.pool(each.float(), mask, pooling) for each in states])
-            vectors[:, indices] = pooled.cpu().numpy()
+
+    def pooled(batch: dict[str, torch.Tensor]) -> np.ndarray:
+        states = encoders.read(encoder, **batch, every_layer=True)
+        mask = batch["attention_mask"]
+        means = [encoders.pool(each.float(), mask, pooling) for each in states]
+        return torch.stack(means).cpu().numpy()
+
+    for indices, of_batch in _read(batches, device, pooled):
+        vectors[:, indices] = of_batch
     return vectors

@@ -28,6 +28,11 @@ def number_of_items(batch: dict[str, torch.Tensor]) -> int:
     return int((labels != IGNORED).sum())
 
 
+def number_of_positions(batch: dict[str, torch.Tensor]) -> int:
+    """Count the tokens that a batch has the device read, padding included."""
+    return batch["input_ids"].numel()
+
+
 class Head(nn.Module):
     """Hold an encoder and what a kind adds to it."""
 

@@ -163,7 +163,9 @@ class _Job:
         """Train a head or several; return the log."""
         from lib import training
 
-        return training.fit(model, data, self.budget, self.here, self.seed)
+        folder = self.here.checkpoints(parameters(self.settings, self.here.condition, self.seed))
+        minutes = self.settings.workflow.checkpoint_minutes
+        return training.fit(model, data, self.budget, folder, self.seed, self.here.key, minutes)
 
 
 @dataclass

@@ -37,7 +37,7 @@ def order(shares: Mapping[str, float], updates: int, seed: int) -> list[str]:
 class Mixture(Dataset):
     """Offer the ready batches of several tasks in a given order, each with its task's name."""
 
-    def __init__(self, parts: Mapping[str, Dataset], order: Sequence[str]) -> None:
+    def __init__(self, parts: Mapping[str, Any], order: Sequence[str]) -> None:
         self.parts = parts
         seen = dict.fromkeys(parts, 0)
         self.plan: list[tuple[str, int]] = []
@@ -54,6 +54,11 @@ class Mixture(Dataset):
         if "parts" in batch:
             return {"parts": [{"task": name, **part} for part in batch["parts"]]}
         return {"task": name, **batch}
+
+    def cut(self, index: int, at_once: int) -> list[dict[str, Any]]:
+        """Return a batch in parts of at most so many tokens."""
+        name, number = self.plan[index]
+        return [{"task": name, **part} for part in self.parts[name].cut(number, at_once)]
 
 
 class MixtureOfHeads(nn.Module):

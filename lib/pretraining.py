@@ -1,6 +1,9 @@
 """Phase 1: a tokenizer and an encoder trained from scratch by MLM, or an existing one."""
 
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,8 +39,9 @@ def parameters(settings: Profile, encoder_seed: int) -> dict[str, Any]:
 def run(settings: Profile, encoder_seed: int) -> Run:
     """Train the encoder of a seed, or take the existing one; skip what is finished.
 
-    A killed run goes on from its last checkpoint. Raises InputError for an encoder that cannot be
-    loaded or a language without text.
+    A killed run goes on from its last checkpoint. It trains on as many GPUs as the profile asks for
+    and the machine has. Raises InputError for an encoder that cannot be loaded or a language
+    without text.
     """
     here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
     if encoder_seed not in settings.seeds.values():
@@ -46,8 +50,35 @@ def run(settings: Profile, encoder_seed: int) -> Run:
     done = read(here, wanted)
     if done:
         return done
-    from lib import encoder, training
+    import torch
 
+    devices = min(settings.workflow.resources.pretrain.gpus, torch.cuda.device_count())
+    if devices > 1 and settings.pretraining.tokens:
+        return run_together(settings, encoder_seed, devices)
+    return _make(settings, encoder_seed)
+
+
+def run_together(settings: Profile, encoder_seed: int, processes: int) -> Run:
+    """Train the encoder of a seed in so many processes; as `run` otherwise."""
+    import torch
+
+    from lib import distributed
+
+    here = cell(settings, encoder_seed)
+    here.work.mkdir(parents=True, exist_ok=True)
+    file = here.work / "profile.json"
+    file.write_text(settings.model_dump_json(), encoding="utf-8")
+    on_gpu = torch.cuda.is_available()
+    distributed.launch("lib.pretraining", [str(file), str(encoder_seed)], processes, on_gpu)
+    done = read(here, parameters(settings, encoder_seed))
+    assert done
+    return replace(done, fresh=True)
+
+
+def _make(settings: Profile, encoder_seed: int) -> Run:
+    from lib import distributed, encoder, training
+
+    here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
     started = time.perf_counter()
     training.use_threads(settings.workflow.threads)
     budget = settings.pretraining
@@ -77,9 +108,12 @@ def run(settings: Profile, encoder_seed: int) -> Run:
         training.set_seed(encoder_seed)
         model = encoder.new(settings.encoder, len(tokenizer))
     log, facts, scores = _train(settings, encoder_seed, texts, tokenizer, model, here)
+    if not distributed.is_first():
+        return Run(here, {})
     encoder.save(model, tokenizer, here.work / "encoder")
     facts |= {
         "log": log,
+        "processes": distributed.processes(),
         "parameters_number": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
         "data": data,
@@ -139,13 +173,14 @@ def _train(
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
-        here.work / profile.digest(parameters(settings, seed))[:8],
+        here.checkpoints(parameters(settings, seed)),
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
         seed=seed,
         what=f"pretrain seed {seed}",
         checkpoint_updates=budget.checkpoint_updates,
+        checkpoint_minutes=settings.workflow.checkpoint_minutes,
     )
     seen = np.unique([i for batch in data.plan for i in batch], return_counts=True)[1]
     facts = {
@@ -247,3 +282,7 @@ def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str,
                 total += len(batch["labels"])
         found[code] = (right / total if total else float("nan"), total)
     return found
+
+
+if __name__ == "__main__":  # one process of several: see `run_together`
+    _make(Profile.model_validate_json(Path(sys.argv[1]).read_bytes()), int(sys.argv[2]))

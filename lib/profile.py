@@ -176,13 +176,15 @@ class Workflow(Strict):
     A kernel's start and imports take some 10 s of CPU. `target` starts one for every cell, which a
     cluster wants; `condition` one for all targets and seeds of a condition; `seed` one for all
     conditions and targets of a seed. `cells_per_device` kernels at most share the device of one
-    machine (0: as many as the cores allow); on a cluster each has what `resources` says.
+    machine (0: as many as the cores allow); on a cluster each has what `resources` says. A training
+    leaves a checkpoint every `checkpoint_minutes` (0: never).
     """
 
     threads: Positive = 1
     cells_per_device: Natural = 0
     kernel_per: Literal["target", "condition", "seed"] = "target"
     resources: PhaseResources = PhaseResources()
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
 
 
 class Profile(Strict):

@@ -55,6 +55,10 @@ class Cell:
         """Return where the cell is being made."""
         return paths.results(self.profile) / ".work" / self.key
 
+    def checkpoints(self, parameters: dict[str, Any]) -> Path:
+        """Return where the training of these parameters, and no others, leaves its checkpoints."""
+        return self.work / digest(parameters)[:8]
+
     @property
     def run_file(self) -> Path:
         """Return the file that marks the cell as complete."""

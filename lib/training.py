@@ -5,7 +5,6 @@ Measured on two cores, the tricks matter and the loop does not; Trainer brings r
 
 import gc
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from safetensors.torch import load_model, save_model
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from lib import encoder
+from lib import checkpoints, distributed, encoder
+from lib.checkpoints import Checkpoints
 from lib.errors import InputError
-from lib.heads import number_of_items
+from lib.heads import number_of_items, number_of_positions
 from lib.profile import Budget
-from lib.results import Cell
 
 
 class _ReadyBatches(Trainer):
@@ -29,17 +28,47 @@ class _ReadyBatches(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
 
+    at_once = 0  # tokens that the device's memory held, once it did not hold a batch
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        if "parts" not in inputs:
+        parts, whole = inputs.get("parts", [inputs]), inputs.get("items", 0)
+        if self.at_once and max(map(number_of_positions, parts)) > self.at_once:
+            parts = self._cut()
+        while True:
+            try:
+                return self._step(model, parts, whole, num_items_in_batch)
+            except torch.OutOfMemoryError as error:
+                largest = max(map(number_of_positions, parts))
+                cause = str(error).partition("\n")[0]
+            # Beyond the handler, whose traceback holds on to what the step has computed.
+            model.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.at_once, before = largest // 2, len(parts)
+            parts = self._cut()
+            if len(parts) == before or self.args.world_size > 1:
+                raise InputError(f"out of memory on a part of {largest} tokens ({cause}): lower "
+                                 "tokens_at_once or max_sequence_length")  # fmt: skip
+            print(f"update {self.state.global_step + 1}: out of memory on {largest} tokens; from "
+                  f"here on batches are read {self.at_once} tokens at once, gradients as of the "
+                  "whole", flush=True)  # fmt: skip
+
+    def _cut(self) -> list[dict[str, Any]]:
+        return self.train_dataset.cut(self.state.global_step, self.at_once)  # type: ignore[union-attr]
+
+    def _step(
+        self, model: Any, parts: list[dict[str, Any]], whole: float, number_in_batch: Any
+    ) -> Any:
+        if len(parts) == 1 and not whole:
             self.share = 1.0
-            return super().training_step(model, inputs, num_items_in_batch)
+            return super().training_step(model, parts[0], number_in_batch)
         # Each part counts by its items, so that the gradient is that of the whole batch.
-        items = [number_of_items(part) for part in inputs["parts"]]
+        items = [number_of_items(part) for part in parts]
         loss = torch.zeros((), device=self.args.device)
-        for part, number in zip(inputs["parts"], items, strict=True):
+        for part, number in zip(parts, items, strict=True):
             if number:
-                self.share = number / sum(items)
-                loss += super().training_step(model, part, num_items_in_batch)
+                self.share = number / (whole or sum(items))
+                loss += super().training_step(model, part, number_in_batch)
         return loss
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,6 +79,9 @@ class _ReadyBatches(Trainer):
         folder = Path(output_dir or self.args.output_dir or "")
         folder.mkdir(parents=True, exist_ok=True)
         assert self.model is not None
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise InputError(f"weights are not finite at update {self.state.global_step}: lower "
+                             f"learning_rate (now {self.args.learning_rate:g})")  # fmt: skip
         save_model(self.model, str(folder / "model.safetensors"))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -98,11 +130,18 @@ def train(
     seed: int,
     what: str,
     checkpoint_updates: int = 0,
+    checkpoint_minutes: float = 0,
 ) -> list[dict[str, float]]:
     """Train for one pass over ready batches; return the log: `step`, `loss`, `learning_rate`.
 
-    Linear warm-up and decay, AdamW, gradient norm clipped at 1. With `checkpoint_updates` a
-    checkpoint is left in `folder` every so many updates, and training goes on from the last one.
+    Linear warm-up and decay, AdamW, gradient norm clipped at 1. A checkpoint is left in `folder`
+    every so many updates and minutes (0: never), and training goes on from the last one. A batch
+    that the device's memory does not hold is read in smaller parts from then on. Of several
+    processes each reads its part of every batch; `batches` are then `MaskedBlocks`.
+
+    Raises:
+        Stopped: SIGTERM asked for an end; a checkpoint is left.
+        InputError: the loss is not a number, or memory does not hold a single example.
     """
     updates = len(batches)  # type: ignore[arg-type]
     on_gpu = encoder.device().type == "cuda"
@@ -134,43 +173,51 @@ def train(
         accelerator_config={"non_blocking": on_gpu},
     )
     arguments._n_gpu = 1  # a ready batch cannot be split over devices
+    if arguments.world_size > 1:
+        batches = distributed.Shared(batches, arguments.world_size)  # type: ignore[arg-type]
+    keeper = Checkpoints(checkpoint_minutes)
     trainer = _ReadyBatches(
         model=model,
         args=arguments,
         train_dataset=batches,
         data_collator=lambda items: items[0],
-        callbacks=[_StopOnBadLoss(), _Progress(what)],
+        callbacks=[_StopOnBadLoss(), _Progress(what), keeper],
     )
     trainer.remove_callback(_printer())
     trainer.model_accepts_loss_kwargs = False
-    # Trainer writes its state last: a checkpoint without it was cut off by a kill.
-    whole = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
-    last = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
-    if last:
-        print(f"{what}: goes on from {last.name}", file=sys.stderr)
+    start = checkpoints.last(folder, what)
     # Trainer ends with a search for garbage among all that stands, whatever the training's length.
     gc.freeze()
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with keeper:
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         gc.unfreeze()
+    keeper.raise_if_stopped(what, trainer.state.global_step, updates)
     keys = ("step", "loss", "learning_rate")
     return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
 
 
 def fit(
-    model: torch.nn.Module, data: Dataset, budget: Budget, here: Cell, seed: int
+    model: torch.nn.Module,
+    data: Dataset,
+    budget: Budget,
+    folder: Path,
+    seed: int,
+    what: str,
+    minutes: float,
 ) -> list[dict[str, float]]:
     """Train a head on planned batches as the budget of phase 2 or 3 says; return the log."""
     return train(
         model,
         data,
-        here.work,
+        folder,
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
         seed=seed,
-        what=here.key,
+        what=what,
+        checkpoint_minutes=minutes,
     )
 
 

@@ -195,7 +195,9 @@ def _fine_tune(job: Job) -> dict[str, Any]:
     plan = batches.plan_training(lengths, budget, job.here.seed)
     data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id),
                            budget.tokens_at_once)  # fmt: skip
-    log = training.fit(head, data, budget, job.here, job.here.seed)
+    here, minutes = job.here, settings.workflow.checkpoint_minutes
+    folder = here.checkpoints(parameters(settings, here.condition, here.target, here.seed))
+    log = training.fit(head, data, budget, folder, here.seed, here.key, minutes)
     outputs = evaluation.run(head, prepared, tokenizer, 4 * budget.batch_tokens)
     for (code, split, found), ready, of_set in zip(sets, prepared, outputs, strict=True):
         scores, said = evaluation.score(task, found, ready, of_set, code)

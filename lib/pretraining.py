@@ -60,16 +60,13 @@ def run(settings: Profile, encoder_seed: int) -> Run:
 
 def run_together(settings: Profile, encoder_seed: int, processes: int) -> Run:
     """Train the encoder of a seed in so many processes; as `run` otherwise."""
-    import torch
-
     from lib import distributed
 
     here = cell(settings, encoder_seed)
     here.work.mkdir(parents=True, exist_ok=True)
     file = here.work / "profile.json"
     file.write_text(settings.model_dump_json(), encoding="utf-8")
-    on_gpu = torch.cuda.is_available()
-    distributed.launch("lib.pretraining", [str(file), str(encoder_seed)], processes, on_gpu)
+    distributed.launch("lib.pretraining", [str(file), str(encoder_seed)], processes)
     done = read(here, parameters(settings, encoder_seed))
     assert done
     return replace(done, fresh=True)

@@ -148,6 +148,8 @@ def train(
     set_seed(seed)
     arguments = TrainingArguments(
         output_dir=str(folder),
+        use_cpu=not on_gpu,  # without a GPU accelerate joins processes only where it is told so
+        ddp_find_unused_parameters=False,
         max_steps=updates,
         per_device_train_batch_size=1,
         learning_rate=learning_rate,
@@ -173,6 +175,8 @@ def train(
         accelerator_config={"non_blocking": on_gpu},
     )
     arguments._n_gpu = 1  # a ready batch cannot be split over devices
+    if arguments.world_size != distributed.processes():
+        raise RuntimeError(f"{what}: {distributed.processes()} processes do not train together")
     if arguments.world_size > 1:
         batches = distributed.Shared(batches, arguments.world_size)  # type: ignore[arg-type]
     keeper = Checkpoints(checkpoint_minutes)

@@ -14,8 +14,9 @@ from lib import baselines, corpora, pretraining, tasks
 from lib.corpora import Example
 from lib.errors import InputError
 from lib.examples import number_of_labels, permute_tree, samples, text_of
+from lib.making import once
 from lib.profile import Condition, Intermediate, Profile
-from lib.results import Cell, Run, finish, finish_together, read
+from lib.results import Cell, Run, finish, finish_together
 from lib.scoring import Scores
 from lib.tasks import Task
 
@@ -101,11 +102,14 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
     how = condition_of(settings, condition)
     if not how.task:
         raise InputError(f"condition: {condition!r} has no intermediate training; choose another")
-    done = read(here, wanted)
-    if done:
-        return done
+    return once(here, wanted, partial(_make, settings, here, wanted))
+
+
+def _make(settings: Profile, here: Cell, wanted: dict[str, Any]) -> Run:
     from lib import encoder, training
 
+    condition, seed = here.condition, here.seed
+    how = condition_of(settings, condition)
     location = pretraining.location(settings, settings.seeds[seed])
     started = time.perf_counter()
     training.use_threads(settings.workflow.threads)

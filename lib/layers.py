@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd
 
 from lib import corpora, intermediate, pairing, pretraining
 from lib.errors import InputError
+from lib.making import once
 from lib.profile import Profile
-from lib.results import Cell, finish, read
+from lib.results import Cell, Run, finish
 from lib.statistics import holm, over_replicates, replicates, verdict
 from lib.wording import ends, spelt
 
@@ -101,9 +103,11 @@ def _measured(of: Measurement, condition: str, seed: int) -> pd.DataFrame | None
         del wanted["intermediate"]
     wanted |= {"measurement": of.sizes}
     here = Cell(study.name, PHASE, seed, condition, of.kind)
-    done = read(here, wanted)
-    if done:
-        return done.scores
+    return once(here, wanted, partial(_make, of, here, wanted)).scores
+
+
+def _make(of: Measurement, here: Cell, wanted: dict[str, Any]) -> Run:
+    study, condition, seed = of.study, here.condition, here.seed
     started = time.perf_counter()
     with corpora.recording() as data:
         loaded = load(study, condition, seed)
@@ -116,7 +120,7 @@ def _measured(of: Measurement, condition: str, seed: int) -> pd.DataFrame | None
     from lib import encoder
 
     facts = {"data": data, **encoder.reading(loaded.model)}
-    return finish(here, wanted, facts, started=started, scores=table).scores
+    return finish(here, wanted, facts, started=started, scores=table)
 
 
 def location(study: Profile, condition: str, seed: int) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from lib import corpora, profile, tasks
 from lib.errors import InputError
+from lib.making import once
 from lib.profile import Budget, Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
@@ -36,34 +38,31 @@ def parameters(settings: Profile, encoder_seed: int) -> dict[str, Any]:
     }
 
 
-def run(settings: Profile, encoder_seed: int) -> Run:
+def run(settings: Profile, encoder_seed: int, processes: int = 0) -> Run:
     """Train the encoder of a seed, or take the existing one; skip what is finished.
 
-    A killed run goes on from its last checkpoint. It trains on as many GPUs as the profile asks for
-    and the machine has. Raises InputError for an encoder that cannot be loaded or a language
-    without text.
+    A killed run goes on from its last checkpoint. It trains in so many `processes`, where none are
+    named on as many GPUs as the profile asks for and the machine has. Raises InputError for an
+    encoder that cannot be loaded or a language without text.
     """
     here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
     if encoder_seed not in settings.seeds.values():
         raise InputError(f"seed: {encoder_seed} is no encoder seed of profile {settings.name!r}: "
                          f"expected one of {sorted(set(settings.seeds.values()))}")  # fmt: skip
-    done = read(here, wanted)
-    if done:
-        return done
+    return once(here, wanted, partial(_make, settings, encoder_seed, processes))
+
+
+def _make(settings: Profile, encoder_seed: int, processes: int) -> Run:
+    """Make the encoder here, or have several processes make it."""
     import torch
 
-    devices = min(settings.workflow.resources.pretrain.gpus, torch.cuda.device_count())
-    if devices > 1 and settings.pretraining.tokens:
-        return run_together(settings, encoder_seed, devices)
-    return _make(settings, encoder_seed)
-
-
-def run_together(settings: Profile, encoder_seed: int, processes: int) -> Run:
-    """Train the encoder of a seed in so many processes; as `run` otherwise."""
     from lib import distributed
 
+    gpus = min(settings.workflow.resources.pretrain.gpus, torch.cuda.device_count())
+    processes = processes or gpus
+    if processes < 2 or not settings.pretraining.tokens:
+        return _make_here(settings, encoder_seed)
     here = cell(settings, encoder_seed)
-    here.work.mkdir(parents=True, exist_ok=True)
     file = here.work / "profile.json"
     file.write_text(settings.model_dump_json(), encoding="utf-8")
     distributed.launch("lib.pretraining", [str(file), str(encoder_seed)], processes)
@@ -72,7 +71,7 @@ def run_together(settings: Profile, encoder_seed: int, processes: int) -> Run:
     return replace(done, fresh=True)
 
 
-def _make(settings: Profile, encoder_seed: int) -> Run:
+def _make_here(settings: Profile, encoder_seed: int) -> Run:
     from lib import distributed, encoder, training
 
     here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
@@ -281,5 +280,5 @@ def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str,
     return found
 
 
-if __name__ == "__main__":  # one process of several: see `run_together`
-    _make(Profile.model_validate_json(Path(sys.argv[1]).read_bytes()), int(sys.argv[2]))
+if __name__ == "__main__":  # one process of several: see `_make`
+    _make_here(Profile.model_validate_json(Path(sys.argv[1]).read_bytes()), int(sys.argv[2]))

@@ -12,8 +12,9 @@ import pandas as pd
 from lib import corpora, intermediate, pretraining, tasks
 from lib.corpora import Example
 from lib.errors import InputError
+from lib.making import once
 from lib.profile import Profile, Target, data_root
-from lib.results import Cell, Run, finish, finish_together, read
+from lib.results import Cell, Run, finish, finish_together
 from lib.scoring import Scores
 from lib.tasks import Task
 
@@ -57,11 +58,13 @@ def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:
 
 
 def _run_one(settings: Profile, condition: str, target: str, seed: int) -> Run:
-    wanted = parameters(settings, condition, target, seed)
     here = Cell(settings.name, "transfer", seed, condition, target)
-    done = read(here, wanted)
-    if done:
-        return done
+    wanted = parameters(settings, condition, target, seed)
+    return once(here, wanted, partial(_make, settings, here, wanted))
+
+
+def _make(settings: Profile, here: Cell, wanted: dict[str, Any]) -> Run:
+    condition, target, seed = here.condition, here.target, here.seed
     how = intermediate.condition_of(settings, condition)
     if how.task:
         earlier = intermediate.run_one(settings, condition, seed)

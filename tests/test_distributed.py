@@ -43,7 +43,7 @@ def weights(settings: Profile) -> dict[str, torch.Tensor]:
 
 def test_two_processes_train_the_encoder_that_one_does(load: Any) -> None:
     one = pretraining.run(load("alone"), 1)
-    two = pretraining.run_together(load("together"), 1, 2)
+    two = pretraining.run(load("together"), 1, processes=2)
     assert (one.facts["processes"], two.facts["processes"]) == (1, 2)
     for name in ("tokens", "updates", "passes", "text_tokens"):
         assert one.facts[name] == two.facts[name]
@@ -57,7 +57,7 @@ def test_two_processes_train_the_encoder_that_one_does(load: Any) -> None:
 def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any) -> None:
     long = {"tokens": 60_000, "checkpoint_updates": 20}
     whole, ended = load("whole", 0.1, **long), load("ended", 0.1, **long)
-    pretraining.run_together(whole, 1, 2)
+    pretraining.run(whole, 1, processes=2)
     work = pretraining.cell(ended, 1).work
 
     def terminate() -> None:
@@ -67,9 +67,9 @@ def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any) -> N
 
     threading.Thread(target=terminate, daemon=True).start()
     with pytest.raises(Stopped, match="ended by SIGTERM at update"):
-        pretraining.run_together(ended, 1, 2)
+        pretraining.run(ended, 1, processes=2)
     assert list(work.rglob("checkpoint-*/trainer_state.json"))
-    pretraining.run_together(ended, 1, 2)
+    pretraining.run(ended, 1, processes=2)
     first, second = weights(whole), weights(ended)
     for name, weight in first.items():
         assert torch.equal(weight, second[name]), name
@@ -77,7 +77,7 @@ def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any) -> N
 
 def test_what_a_process_refuses_is_one_line(load: Any) -> None:
     with pytest.raises(InputError, match="8 blocks an update cannot be dealt out evenly to 3") as e:
-        pretraining.run_together(load("uneven"), 1, 3)
+        pretraining.run(load("uneven"), 1, processes=3)
     assert "\n" not in str(e.value)
     assert not (paths.results("uneven") / "pretrain").exists()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from lib import paths
 from lib.errors import InputError
@@ -253,8 +254,16 @@ def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
     if len(ways) > 1:
         counted = ", ".join(f"{number} in {way}" for way, number in sorted(ways.items()))
         print(f"{study.name}: not all cells were made alike: {counted}")
-    table = pd.concat([pd.read_parquet(file) for file in finished], ignore_index=True)[SCORES]
+    table = pd.concat(map(_scores, finished), ignore_index=True)[SCORES]
     return listed(table, study, everywhere=everywhere)
+
+
+def _scores(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ArrowException) as error:
+        raise InputError(f"{file}: not a table of scores ({error}); delete {file.parent} to "
+                         "compute it anew") from None  # fmt: skip
 
 
 def listed(table: pd.DataFrame, study: Profile, *, everywhere: bool = False) -> pd.DataFrame:

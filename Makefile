@@ -1,6 +1,7 @@
 # Two doors: `make figures` runs a profile end to end, `make test` runs every test.
-# Others: `make plan` says what a profile would do and cost, `make mirror` brings what it reads from
-# the hub; `make report` binds the analyses into one page; `make test-lab` runs every notebook in a real
+# Others: `make plan` says what a profile would do and cost (GPUS=4 PRICE=1.5: how long on so many), `make mirror`
+# brings what it reads from the hub (LIST=1 lists it, FROM=<folder> reads what was downloaded), `make check` verifies
+# what it made; `make report` binds the analyses into one page; `make test-lab` runs every notebook in a real
 # JupyterLab (needs Chromium and playwright); `make lab`, `make lint`. Settings: PROFILE=world, DATA_ROOT=<mirror of the hub>, CORES=all,
 # EXECUTOR=slurm with JOBS=100 and SNAKEMAKE_ARGUMENTS=<what the site needs>, MIRROR=data/mirror, TERAFLOPS=<sustained throughput that a plan assumes>.
 # `make bench` times this against what one would run instead, on a CPU and real text (DATA_ROOT).
@@ -34,7 +35,7 @@ report: .venv/installed
 	@$(BIN)/python -m lib.report $(PROFILE)
 
 plan: .venv/installed
-	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS))
+	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS)) $(if $(GPUS),--devices $(GPUS)) $(if $(PRICE),--price $(PRICE))
 
 # Every cell there and whole, scores as their predictions give them: a line per problem, then exit code 1.
 check: .venv/installed

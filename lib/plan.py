@@ -15,10 +15,11 @@ from functools import reduce
 from operator import add
 from typing import get_args
 
-from lib import costs, inventory, paths, profile, results, sizes, tasks, workflow
+from lib import costs, inventory, paths, profile, results, schedule, sizes, tasks, workflow
 from lib.costs import Load
 from lib.errors import InputError
 from lib.profile import Profile
+from lib.results import Cell
 from lib.sizes import Shape, Size
 
 SUSTAINED = 25.0  # TFLOP/s: a third of the bf16 peak of an RTX 3090, a twelfth of an A100's
@@ -70,6 +71,33 @@ def make(name: str) -> Plan:
     for target in settings.targets:
         plan.training[target], plan.evaluation[target] = costs.of_target(settings, target, known)
     return plan
+
+
+def scheduled(plan: Plan, sustained: float, devices: int, price: float) -> list[str]:
+    """Say in lines how long the grid takes on so many devices, and what they cost.
+
+    Of a grid that stands whole the seconds are measured, else operations over the throughput.
+    Raises InputError where neither is known.
+    """
+    cells = workflow.cells(plan.settings)
+    seconds, source = schedule.measured(plan.settings), "seconds of the cells as measured here"
+    if len(seconds) < len(cells):
+        if not _timed(plan):
+            raise InputError(
+                f"GPUS: profile {plan.settings.name!r} cannot be scheduled: its encoder is too "
+                "small, or unknown, to tell seconds from operations, and not every cell was run"
+            )
+        seconds = {cell: _load(plan, cell).work / (sustained * 1e12) for cell in cells}
+        more = schedule.START + schedule.BETWEEN
+        source = f"operations at the throughput above, {more:g} s more a kernel"
+    told = schedule.describe(plan.settings, seconds, devices, price, source)
+    return [part for label, text in told for part in _wrap(label, text)]
+
+
+def _load(plan: Plan, cell: Cell) -> Load:
+    if cell.phase == "pretrain":
+        return plan.pretraining
+    return plan.conditions[cell.condition] if not cell.target else plan.targets[cell.target]
 
 
 def describe(plan: Plan, sustained: float) -> list[str]:
@@ -294,11 +322,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--teraflops", type=float, default=SUSTAINED,
         help=f"sustained throughput in TFLOP/s; default, assumed and not measured: {SUSTAINED:g}",
     )  # fmt: skip
+    parser.add_argument("--devices", type=int, default=0, help="simulate the grid on so many GPUs")
+    parser.add_argument("--price", type=float, default=0.0, help="of a GPU hour, for --devices")
     wanted = parser.parse_args(arguments)
     try:
         if wanted.teraflops <= 0:
             raise InputError(f"--teraflops: {wanted.teraflops:g}, expected more than 0")
-        print("\n".join(describe(make(wanted.profile), wanted.teraflops)))
+        if wanted.devices < 0 or wanted.price < 0:
+            raise InputError(f"GPUS {wanted.devices}, PRICE {wanted.price:g}: expected 0 or more")
+        made = make(wanted.profile)
+        print("\n".join(describe(made, wanted.teraflops)))
+        if wanted.devices:
+            print("\n".join(scheduled(made, wanted.teraflops, wanted.devices, wanted.price)))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -87,7 +87,11 @@ def scheduled(plan: Plan, sustained: float, devices: int, price: float) -> list[
                 f"GPUS: profile {plan.settings.name!r} cannot be scheduled: its encoder is too "
                 "small, or unknown, to tell seconds from operations, and not every cell was run"
             )
-        seconds = {cell: _load(plan, cell).work / (sustained * 1e12) for cell in cells}
+        seconds = {
+            cell: _load(plan, cell).work
+            / (sustained * 1e12 * schedule.devices_of(plan.settings, cell.phase))
+            for cell in cells
+        }
         more = schedule.START + schedule.BETWEEN
         source = f"operations at the throughput above, {more:g} s more a kernel"
     told = schedule.describe(plan.settings, seconds, devices, price, source)

@@ -16,8 +16,8 @@ from lib import answers, scoring
 from lib.errors import InputError
 from lib.scoring import Scores
 from lib.tasks import Task
+from lib.transfer import DEVELOPMENT
 
-DEVELOPMENT = "development"
 SAME = 1e-12  # a mean may be summed in another order
 
 

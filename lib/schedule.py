@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from statistics import median
 from typing import Any
 
@@ -29,12 +29,12 @@ ORDERS = 100
 
 @dataclass(frozen=True)
 class Kernel:
-    """Name one call of papermill: the cells it makes, the kernels it waits for, its device."""
+    """Name one executed notebook: the cells it makes, the kernels it waits for, its devices."""
 
     key: str
     cells: tuple[Cell, ...] = ()
     after: tuple[str, ...] = ()
-    device: bool = True
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def kernels(settings: Profile) -> list[Kernel]:
     conditions = ["all"] if together == "seed" else list(settings.conditions)
     targets = list(settings.targets) if together == "target" else ["all"]
     encoders = {seed: pretraining.cell(settings, n).key for seed, n in settings.seeds.items()}
-    found = [Kernel(cell.key, (cell,)) for cell in grid if cell.phase == "pretrain"]
+    asked = devices_of(settings, "pretrain")
+    found = [Kernel(c.key, (c,), (), asked) for c in grid if c.phase == "pretrain"]
     trained = {"all"} | {name for name, how in settings.conditions.items() if how.task}
 
     def add(phase: str, condition: str, target: str, seed: int, after: Iterable[str]) -> str:
@@ -76,7 +77,8 @@ def kernels(settings: Profile) -> list[Kernel]:
             and target in ("all", each.target)
             and seed in (0, each.seed)
         )
-        found.append(Kernel(cell.key, inside, tuple(dict.fromkeys(after))))
+        asked = devices_of(settings, phase)
+        found.append(Kernel(cell.key, inside, tuple(dict.fromkeys(after)), asked))
         return cell.key
 
     def seeds_of(condition: str) -> list[int]:
@@ -98,7 +100,14 @@ def kernels(settings: Profile) -> list[Kernel]:
         for target in targets
     ]  # fmt: skip
     names = sorted(file.stem for file in paths.NOTEBOOKS.glob("analysis_*.ipynb"))
-    return found + [Kernel(name, (), tuple(last), device=False) for name in names]
+    asked = devices_of(settings, "analysis")
+    return found + [Kernel(name, (), tuple(last), asked) for name in names]
+
+
+def devices_of(settings: Profile, phase: str) -> int:
+    """Return how many devices a job of a phase takes; an analysis none, unless it asks for some."""
+    asked: int = getattr(settings.workflow.resources, phase).gpus
+    return asked if phase == "analysis" else max(1, asked)
 
 
 def simulate(
@@ -111,46 +120,39 @@ def simulate(
     """Start every kernel as soon as what it waits for is done and a place is free.
 
     `seconds`: of each kernel by its key; one without is done already. A kernel takes a core, of
-    which there may be any number, and a device if it needs one. `seed` draws a random order.
+    which there may be any number, and the devices it needs, of those there are at most. `seed`
+    draws a random order.
     """
     order = list(range(len(grid)))
     if seed is not None:
         order = np.random.default_rng(seed).permutation(len(grid)).tolist()
     rank = {kernel.key: order[place] for place, kernel in enumerate(grid)}
     left = {k.key: {name for name in k.after if name in seconds} for k in grid if k.key in seconds}
-    by_key = {kernel.key: kernel for kernel in grid}
     following: dict[str, list[str]] = {}
     for key, names in left.items():
         for name in names:
             following.setdefault(name, []).append(key)
-    ready: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
+    needs = {kernel.key: min(kernel.devices, devices) for kernel in grid}
+    ready: dict[int, list[tuple[int, str]]] = {number: [] for number in set(needs.values())}
     for key, names in left.items():
         if not names:
-            ready[by_key[key].device].append((rank[key], key))
-    for queue in ready.values():
-        heapify(queue)
-    places = {True: devices, False: cores if cores is not None else len(grid)}
+            heappush(ready[needs[key]], (rank[key], key))
+    free, places = devices, cores if cores is not None else len(grid)
     running: list[tuple[float, str]] = []
     starts, ends, now = {}, {}, 0.0
     while any(ready.values()) or running:
-        # A kernel with a device takes a core besides: `places[False]` counts the cores.
-        while places[False]:
-            queues = [q for device, q in ready.items() if q and (places[True] or not device)]
-            if not queues:
-                break
-            _, key = heappop(min(queues))
-            places[False] -= 1
-            places[True] -= by_key[key].device
+        while places and (fit := [q for number, q in ready.items() if q and number <= free]):
+            _, key = heappop(min(fit))
+            free, places = free - needs[key], places - 1
             starts[key], ends[key] = now, now + seconds[key]
             heappush(running, (ends[key], key))
         now, key = heappop(running)
-        places[False] += 1
-        places[True] += by_key[key].device
+        free, places = free + needs[key], places + 1
         for name in following.get(key, ()):
             left[name].discard(key)
             if not left[name]:
-                heappush(ready[by_key[name].device], (rank[name], name))
-    busy = sum(seconds[kernel.key] for kernel in grid if kernel.device and kernel.key in seconds)
+                heappush(ready[needs[name]], (rank[name], name))
+    busy = sum(needs[key] * took for key, took in seconds.items() if key in needs)
     return Schedule(starts, ends, busy, devices)
 
 
@@ -255,8 +257,8 @@ class Compared:
 def compare(settings: Profile) -> list[Compared]:
     """Simulate every call of the journal from the seconds of the cells that it made.
 
-    Of a cell that was made anew since, those are of the last time: such a call is left out. The
-    analyses are of the call that ended the grid.
+    Of a cell that was made anew since, those are of the last time: such a call is left out, and so
+    is one on a cluster, whose queue is not known. The analyses are of the call that ended the grid.
     """
     journal = paths.results(settings.name) / workflow.JOURNAL
     if not journal.is_file():
@@ -267,7 +269,7 @@ def compare(settings: Profile) -> list[Compared]:
     beside = beside_cells(settings, grid, stored)
     for place, call in enumerate(calls):
         made = {cell: s for cell, s in stored.items() if last.get(cell.key) == place}
-        if len(made) < len(call["cells"]):
+        if len(made) < len(call["cells"]) or call.get("executor", "local") != "local":
             continue
         at_once, seconds = call["kernels_at_once"], of_kernels(settings, grid, made, beside)
         if place < len(calls) - 1 or len(stored) < len(workflow.cells(settings)):
@@ -289,7 +291,7 @@ def describe(
     walls = [simulate(grid, seconds, devices, seed=seed).wall for seed in range(ORDERS)]
     path = critical_path(grid, seconds)
     alone = sum(seconds[key] for key in path)
-    number = sum(kernel.device for kernel in grid)
+    number = sum(bool(kernel.cells) for kernel in grid)
     lines = [
         ("schedule", f"{_time(made.wall)} on {devices} {'devices' if devices > 1 else 'device'} "
                      f"({_time(min(walls))} to {_time(max(walls))} over {ORDERS} orders), "

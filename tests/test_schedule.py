@@ -82,7 +82,7 @@ def test_kernels_and_what_they_wait_for_are_those_that_snakemake_would_run(
     assert len(jobs) > 6 and {kernel.key: set(kernel.after) for kernel in found} == jobs
     made = [cell for kernel in found for cell in kernel.cells]
     assert len(made) == len(set(made)) and set(made) == set(workflow.cells(settings))
-    assert [k.key for k in found if not k.device] == sorted(k for k in jobs if "analysis" in k)
+    assert [k.key for k in found if not k.devices] == sorted(k for k in jobs if "analysis" in k)
 
 
 def kernels(**after: str) -> list[Kernel]:
@@ -90,7 +90,7 @@ def kernels(**after: str) -> list[Kernel]:
 
 
 def test_a_small_grid_is_scheduled_as_by_hand() -> None:
-    grid = [*kernels(a="", b="a", c="a", d="b c"), Kernel("e", (), ("d",), device=False)]
+    grid = [*kernels(a="", b="a", c="a", d="b c"), Kernel("e", (), ("d",), devices=0)]
     seconds = {"a": 2.0, "b": 3.0, "c": 4.0, "d": 1.0, "e": 5.0}
     two = schedule.simulate(grid, seconds, 2)
     assert two.starts == {"a": 0, "b": 2, "c": 2, "d": 6, "e": 7} and two.wall == 12
@@ -103,11 +103,19 @@ def test_a_small_grid_is_scheduled_as_by_hand() -> None:
 
 
 def test_analyses_need_a_core_and_no_device() -> None:
-    grid = [Kernel(name, (), (), device=False) for name in "xyz"] + kernels(a="", b="")
+    grid = [Kernel(name, (), (), devices=0) for name in "xyz"] + kernels(a="", b="")
     seconds = dict.fromkeys("xyzab", 1.0)
     assert schedule.simulate(grid, seconds, 1).wall == 2
     assert schedule.simulate(grid, seconds, 1, cores=1).wall == 5
     assert schedule.simulate(grid, seconds, 2, cores=2).wall == 3
+
+
+def test_a_kernel_of_several_devices_waits_for_all_of_them() -> None:
+    grid = [Kernel("a"), Kernel("wide", (), (), devices=2), Kernel("b"), Kernel("c")]
+    seconds = {"a": 1.0, "wide": 4.0, "b": 2.0, "c": 1.0}
+    made = schedule.simulate(grid, seconds, 2)
+    assert made.starts == {"a": 0, "b": 0, "c": 1, "wide": 2} and made.busy == 12
+    assert schedule.simulate(grid, seconds, 1).wall == 8  # no more than there are
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -17,7 +17,7 @@ BIN := .venv/bin
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test test-lab report plan check mirror bench bench-gpu lab lint clean
+.PHONY: figures test test-faults test-lab report plan check mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
 	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES) --executor $(EXECUTOR) --jobs $(JOBS) \
@@ -25,6 +25,12 @@ figures: .venv/installed
 
 test: .venv/installed
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Every fault as often as the README says, about an hour; its log is tests/faults.csv.
+test-faults: .venv/installed
+	@rm -f tests/faults.csv
+	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest tests/test_faults.py \
+		tests/test_checkpoints.py tests/test_distributed.py tests/test_bad_input.py -q -rs
 
 # Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.
 test-lab: .venv/installed

@@ -21,7 +21,7 @@ REFUSALS = {
 }
 # What libraries that write by themselves say instead of raising an OSError with a number.
 SAID = {"os error 28": errno.ENOSPC, "No space left": errno.ENOSPC, "os error 30": errno.EROFS,
-        "os error 13": errno.EACCES, "failed writing file": errno.ENOSPC}  # fmt: skip
+        "os error 13": errno.EACCES, "inline_container": errno.ENOSPC}  # fmt: skip
 
 
 def once(cell: Cell, parameters: dict[str, Any], make: Callable[[], Run]) -> Run:

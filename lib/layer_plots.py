@@ -206,7 +206,8 @@ def gain_by_distance(
             for height in (0 * x, fitted):  # the lines too are better left visible
                 bars = np.concatenate([bars, np.column_stack([x, height])])
             known = bars[~np.isnan(bars).any(axis=1)]
-            style.label_points(place, at, part["language"].map(names).tolist(), known)
+            labels = style.language_labels(part["language"], names)
+            style.label_points(place, at, labels, known)
     axes[-1][0].set_xlabel(label)
     figure.suptitle(f"{intervals_over(scope)}; bands also over languages", x=0.01, ha="left",
                     fontsize=8)  # fmt: skip

@@ -186,7 +186,7 @@ def difference_by_distance(
     ends = "" if np.isnan(low) else f" [95 %: {low:+.2f}, {high:+.2f}]"
     numbers = f"slope {slope:+.2f}{ends} points per 0.1 of distance"
     axes.set_title(f"{numbers}\n{given}".replace("-", "−"), size=8, color="0.3")
-    labels = [names[code] if len(points) <= 12 else code for code in points["language"]]
+    labels = style.language_labels(points["language"], names)
     others = pd.concat([band, single, band.assign(mean=0.0)])[["distance", "mean"]].to_numpy()
     style.label_points(axes, points[["distance", "mean"]].to_numpy(), labels, others)
     return figure, drawn

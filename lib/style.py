@@ -123,6 +123,11 @@ def legend(figure: Figure, looks: dict[str, tuple], columns: int) -> None:
     figure.legend(handles=entries, loc="outside lower center", ncols=columns)
 
 
+def language_labels(codes: pd.Series, names: pd.Series) -> list[str]:
+    """Return the names of languages, or their codes where they are too many to have room."""
+    return [names[code] if len(codes) <= 12 else code for code in codes]
+
+
 def label_points(axes: Axes, at: np.ndarray, labels: Sequence[str], others: np.ndarray) -> None:
     """Write each label beside its point, where it covers the least.
 

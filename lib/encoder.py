@@ -5,6 +5,7 @@ Ours holds the masked-language-model head too, so that MLM can continue from it.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
@@ -27,9 +28,8 @@ from transformers.utils import logging
 
 from lib import packing
 from lib.errors import InputError
-from lib.profile import Encoder
+from lib.profile import MAXIMUM_LENGTH, Encoder
 
-MAXIMUM_LENGTH = 512
 DEFAULT = Encoder()
 SPECIAL = ("cls", "sep", "pad", "unk", "mask")
 
@@ -45,7 +45,7 @@ def train_tokenizer(
 
     `unigram` is XLM-R's (Kudo 2018, arXiv 1804.10959). `bpe` keeps frequent words whole, as small
     vocabularies of regular words need. Ids 0 to 3 are `<s> <pad> </s> <unk>`; `<mask>` is last.
-    Deterministic for given texts.
+    Deterministic for given texts. Raises InputError for a vocabulary that has no room for them.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from tokenizers.processors import TemplateProcessing
@@ -67,7 +67,10 @@ def train_tokenizer(
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(texts, trainer)
+    try:
+        tokenizer.train_from_iterator(texts, trainer)
+    except Exception as error:  # of the trainer, which has no kind of its own
+        raise InputError(f"encoder.vocabulary_size: {vocabulary_size}: {error}") from None
     if kind == "unigram":
         tokenizer.model = _in_fixed_order(tokenizer)
     tokenizer.post_processor = TemplateProcessing(
@@ -120,24 +123,44 @@ def new(settings: Encoder, vocabulary_size: int) -> Any:
 def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
     """Load the fast tokenizer of an encoder (hub id or folder).
 
-    Raises InputError where there is none, where it is not a fast one (offsets are needed), and
-    where it does not put a start and an end token around a text, as heads expect.
+    Raises InputError where there is none, where it is not a fast one (offsets are needed), where it
+    is another encoder's, and where it does not put a start and an end token around a
+    text, as heads expect.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main")
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"encoder {folder}: no tokenizer: {_first_line(error)}") from None
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), revision=revision or "main", trust_remote_code=False
+        )
+    # What files of others may hold makes transformers fail in any way.
+    except Exception as error:
+        raise InputError(f"encoder {folder}: no tokenizer: {_said(error)}") from None
     if not tokenizer.is_fast:
         raise InputError(f"encoder {folder}: its tokenizer is not a fast one; offsets are needed")
     absent = [name for name in SPECIAL if getattr(tokenizer, f"{name}_token") is None]
     if absent:
         raise InputError(f"encoder {folder}: its tokenizer has no {' or '.join(absent)} token: "
                          "expected that of a masked language model")  # fmt: skip
+    _check_vocabulary(tokenizer, folder, revision)
     first, *_, last = tokenizer("a")["input_ids"]
     if (first, last) != (tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise InputError(f"encoder {folder}: its tokenizer does not put {tokenizer.cls_token} "
                          f"before a text and {tokenizer.sep_token} after it")  # fmt: skip
     return tokenizer
+
+
+def _check_vocabulary(tokenizer: Any, folder: str | Path, revision: str) -> None:
+    """Refuse the tokenizer of another encoder, where it can be told."""
+    try:
+        known = _configuration(folder, revision)
+    except Exception:  # a tokenizer alone; without a configuration no encoder is loaded
+        return
+    size, padding = getattr(known, "vocab_size", None), getattr(known, "pad_token_id", None)
+    if size is not None and len(tokenizer) > size:
+        raise InputError(f"encoder {folder}: its tokenizer has {len(tokenizer):,} tokens, the "
+                         f"encoder {size:,}")  # fmt: skip
+    if padding is not None and tokenizer.pad_token_id != padding:
+        raise InputError(f"encoder {folder}: {tokenizer.pad_token} is {tokenizer.pad_token_id} in "
+                         f"its tokenizer, {padding} in its configuration")  # fmt: skip
 
 
 def device() -> torch.device:
@@ -204,27 +227,49 @@ def _ready(model: Any, how: Encoder) -> Any:
 
 
 def _load(kind: Any, folder: str | Path, revision: str, random: bool, **options: Any) -> Any:
-    revision = revision or "main"
     try:
-        configuration = AutoConfig.from_pretrained(str(folder), revision=revision)
+        configuration = _configuration(folder, revision)
         built: Any = MODEL_MAPPING.get(type(configuration), kind)
         if "add_pooling_layer" not in signature(built).parameters:
             options = {}
         if random:
-            return kind.from_config(configuration, **options)
+            return kind.from_config(configuration, trust_remote_code=False, **options)
+        # Weights that are pickled can run any code as they are read; safetensors cannot.
         model, report = kind.from_pretrained(
-            str(folder), revision=revision, output_loading_info=True, **options
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"encoder {folder}: cannot be loaded: {_first_line(error)}") from None
+            str(folder), revision=revision or "main", output_loading_info=True,
+            use_safetensors=True, trust_remote_code=False, ignore_mismatched_sizes=True, **options,
+        )  # fmt: skip
+    except Exception as error:  # as of a tokenizer
+        raise InputError(f"encoder {folder}: cannot be loaded: {_said(error)}") from None
     absent = [name for name in report["missing_keys"] if "pooler" not in name]
     if absent:
         raise InputError(f"encoder {folder}: has no weight {absent[0]} ({len(absent)} missing)")
+    layers = {_of_any_layer(name, model) for name in model.state_dict()}
+    for name in sorted(report["unexpected_keys"]):
+        if _of_any_layer(name, model) in layers:
+            raise InputError(f"encoder {folder}: weight {name} is of a layer that is not in its "
+                             "configuration")  # fmt: skip
+    for name, stored, wanted in sorted(report["mismatched_keys"]):
+        raise InputError(f"encoder {folder}: weight {name} has the shape {[*stored]}, by its "
+                         f"configuration {[*wanted]}")  # fmt: skip
     return model
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _of_any_layer(name: str, model: Any) -> str:
+    return re.sub(r"\.\d+\.", ".#.", name.removeprefix(f"{model.base_model_prefix}."))
+
+
+def _configuration(folder: str | Path, revision: str) -> Any:
+    return AutoConfig.from_pretrained(
+        str(folder), revision=revision or "main", trust_remote_code=False
+    )
+
+
+def _said(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "it asks to run code of its own, which is never run"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= 200 else f"{said[:200]}…"
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

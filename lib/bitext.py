@@ -55,7 +55,7 @@ def _lines(file: Path) -> list[tuple[str, str]]:
         raise InputError(f"{file}: byte {error.start} is not UTF-8") from None
     for number, line in enumerate(text.split("\n"), start=1):
         identifier, tab, sentence = line.partition("\t")
-        if not tab or not sentence.strip():
+        if not identifier.strip() or not tab or not sentence.strip():
             raise InputError(f"{file}:{number}: {line[:60]!r}: expected an id, a tab and text")
         found.append((identifier, sentence.strip()))
     return found

@@ -17,11 +17,17 @@ from lib.errors import InputError
 
 SECTIONS = {"train": range(2, 22), "validation": range(1)}
 _LEAF = re.compile(r"\(<L (\S+) \S+ \S+ (\S+) \S+>\)")
+_NODE = re.compile(r"\(<T \S+ \d+ \d+>")
 
 
 def missing() -> str:
-    """Say in a line what to do where no folder is named; empty where one is."""
-    if paths.ccgbank() is not None:
+    """Say in a line what to do where no folder is named; empty where one is.
+
+    Raises InputError where one is named that is not there.
+    """
+    if (folder := paths.ccgbank()) is not None:
+        if not folder.is_dir():
+            raise InputError(f"CCGBANK_ROOT: no such folder: {folder}")
         return ""
     return "CCGbank is not here: set CCGBANK_ROOT to the folder of LDC2005T13 that holds AUTO/"
 
@@ -66,11 +72,17 @@ def _read(file: Path) -> Iterator[tuple[list[str], list[str]]]:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start} is not UTF-8") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("ID="):
+    lines = [line for line in enumerate(text.splitlines(), start=1) if line[1].strip()]
+    for number, line in lines:
+        if line.startswith("ID="):
             continue
-        leaves = _LEAF.findall(line)
-        if not leaves or len(leaves) != line.count("(<L "):
+        leaves, nodes = _LEAF.findall(line), _NODE.findall(line)
+        # What is left are the ends of nodes: fewer where a line is cut off between two leaves.
+        rest = "".join(_NODE.sub("", _LEAF.sub("", line)).split())
+        if not leaves or rest != ")" * len(nodes):
             raise InputError(f"{file}, line {number}: not a derivation with leaves "
-                             "(<L category POS POS word category>)")  # fmt: skip
+                             "(<L category POS POS word category>), each of its nodes closed"
+                             )  # fmt: skip
         yield [word for _, word in leaves], [category for category, _ in leaves]
+    if lines and lines[-1][1].startswith("ID="):
+        raise InputError(f"{file}, line {lines[-1][0]}: ends without this sentence's derivation")

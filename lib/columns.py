@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NoReturn
 
-from lib.errors import InputError
+from lib.errors import InputError, quote
 from lib.tasks import Source
 
 Example = dict[str, Any]
@@ -23,7 +23,7 @@ def read(table: Any, source: Source, language: str = "") -> list[Example]:
     """Return the examples of a `datasets.Dataset`, of one language where the source mixes several.
 
     Raises InputError for a renamed column, and for an example with a value of a wrong type, lists
-    of unequal length, a head that no word has, an answer without text, or a gold pair of sentences
+    of unequal length, heads that are no tree, an answer without text, or a gold pair of sentences
     that are not there; also where no example has a label, a word or text. Examples without a label
     are left out, and empty sentences kept, with a line that counts them.
     """
@@ -75,7 +75,7 @@ def _values(table: Any, column: str, found: "_Columns") -> list[Any]:
         rows = table[outer][:]
         found.refuse_any(
             rows, lambda row: not isinstance(row, dict) or inside not in row,
-            lambda row: f"{outer} is {_short(row)}, expected a field {inside!r}",
+            lambda row: f"{outer} is {quote(row)}, expected a field {inside!r}",
         )  # fmt: skip
         return [row[inside] for row in rows]
     feature = table.features[column]
@@ -90,11 +90,6 @@ def _values(table: Any, column: str, found: "_Columns") -> list[Any]:
     return values
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
 def _fits(pair: Any, sizes: tuple[int, int]) -> bool:
     """Say whether a gold pair is of places that there are."""
     if not isinstance(pair, list) or len(pair) != 2:
@@ -103,6 +98,20 @@ def _fits(pair: Any, sizes: tuple[int, int]) -> bool:
         isinstance(place, int) and 1 <= place <= size
         for place, size in zip(pair, sizes, strict=True)
     )
+
+
+def _circle(heads: Sequence[int]) -> int:
+    """Return a word from which the way up, head by head, comes back to it; 0 where none."""
+    below_root = {0}
+    for word in range(1, len(heads) + 1):
+        way: dict[int, None] = {}
+        while word not in below_root and word not in way:
+            way[word] = None
+            word = heads[word - 1]
+        if word in way:
+            return word
+        below_root.update(way)
+    return 0
 
 
 @dataclass
@@ -139,6 +148,10 @@ class _Columns:
                 self._check_type(ours, rows, dict, "a struct")
             elif ours != "label":
                 self._check_type(ours, rows, str, "text")
+        for place, label in enumerate(self.values.get("label", ())):
+            if isinstance(label, list | dict):
+                column = self.source.columns["label"]
+                self.refuse(place, f"{column} is {quote(label)}, expected one value")
         for ours in ("tags", "heads", "relations", "upos"):
             if ours in self.values:
                 self._check_as_many(ours)
@@ -147,7 +160,7 @@ class _Columns:
         if set(map(type, rows)) != {kind}:
             place = [type(row) is kind for row in rows].index(False)
             column = self.source.columns[ours]
-            self.refuse(place, f"{column} is {_short(rows[place])}, expected {name}")
+            self.refuse(place, f"{column} is {quote(rows[place])}, expected {name}")
 
     def _check_as_many(self, ours: str) -> None:
         words, others = ([*map(len, self.values[name])] for name in ("words", ours))
@@ -172,12 +185,17 @@ class _Columns:
             for name in of_words if lost else ():
                 self.values[name][place] = [self.values[name][place][i] for i in kept]
             try:
-                numbers = [int(heads[i]) for i in kept]
-            except (TypeError, ValueError):
+                numbers = [int(heads[i]) if isinstance(heads[i], int | str) else -1 for i in kept]
+            except ValueError:
                 numbers = [-1]
             if any(not 0 <= head <= len(kept) or head == i for i, head in enumerate(numbers, 1)):
-                self.refuse(place, f"heads are {_short(heads)}: expected numbers from 0 to "
+                self.refuse(place, f"heads are {quote(heads)}: expected numbers from 0 to "
                                    f"{len(kept)}, none of the word itself")  # fmt: skip
+            if kept and (numbers.count(0) != 1 or _circle(numbers)):
+                circle = _circle(numbers)
+                found = f"word {circle} is above itself" if circle else f"{numbers.count(0)} roots"
+                self.refuse(place, f"heads are {quote(heads)}: {found}, expected a tree with one "
+                                   "root")  # fmt: skip
             self.values["heads"][place] = numbers
 
     def check_texts(self) -> None:
@@ -187,7 +205,7 @@ class _Columns:
             if ours in ("words", "tags", "relations", "choices", "sources", "targets"):
                 if set(map(type, chain.from_iterable(rows))) - {str}:
                     place = [all(type(item) is str for item in row) for row in rows].index(False)
-                    self.refuse(place, f"{column} is {_short(rows[place])}, expected text alone")
+                    self.refuse(place, f"{column} is {quote(rows[place])}, expected text alone")
                 self._say_empty(rows.count([]), f"empty {column}")
             elif ours not in ("label", "answers", "heads", "upos", "gold"):
                 self._say_empty(sum(not t or t.isspace() for t in rows), f"blank {column}")
@@ -211,7 +229,7 @@ class _Columns:
                 and all(isinstance(start, int) for start in starts)
             )
 
-        self.refuse_any(rows, wrong, lambda row: f"{theirs} is {_short(row)}, expected as many "
+        self.refuse_any(rows, wrong, lambda row: f"{theirs} is {quote(row)}, expected as many "
                                                  "`text` as `answer_start`")  # fmt: skip
         blank = sum(not text.strip() for row in rows for text in row["text"])
         self.refuse_any(

@@ -64,14 +64,20 @@ def build(
 def verify(target: Path) -> dict[str, dict[str, Any]]:
     """Return what `checksums.json` of a built folder holds, nothing where there is none.
 
-    Raises InputError, naming the file, for one that is missing or differs from its checksum.
+    Raises InputError, naming the file, for one that is missing or differs from its checksum, and
+    for checksums that cannot be read.
     """
     checksums = target / "checksums.json"
     if not checksums.is_file():
         return {}
-    files: dict[str, dict[str, Any]] = json.loads(checksums.read_text())
-    for name, entry in files.items():
-        if not (target / name).is_file() or _sha256(target / name) != entry["sha256"]:
+    try:
+        files: dict[str, dict[str, Any]] = json.loads(checksums.read_text())
+        expected = {name: str(entry["sha256"]) for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{checksums}: not a list of files; delete {target} to build it anew"
+                         ) from None  # fmt: skip
+    for name, sha256 in expected.items():
+        if not (target / name).is_file() or _sha256(target / name) != sha256:
             raise InputError(f"{target / name}: missing, or not the file that {checksums} lists")
     return files
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from lib.errors import InputError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
@@ -13,8 +15,18 @@ PUBLISHED = REPOSITORY / "data" / "published"
 
 
 def _root(variable: str, default: Path) -> Path:
-    """Read a folder from the environment; a relative one is relative to the repository."""
-    return (REPOSITORY / Path(os.environ.get(variable) or default).expanduser()).resolve()
+    """Read a folder from the environment; a relative one is relative to the repository.
+
+    Raises InputError where it is a file, or lies in one, and for a user who is not there.
+    """
+    try:
+        folder = (REPOSITORY / Path(os.environ.get(variable) or default).expanduser()).resolve()
+    except RuntimeError:
+        raise InputError(f"{variable}: {os.environ[variable]}: no such user") from None
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not there.is_dir():
+        raise InputError(f"{variable}: {there} is a file, expected a folder")
+    return folder
 
 
 def results(profile: str) -> Path:

@@ -31,11 +31,14 @@ def languages(data_root: Path | None) -> pd.DataFrame:
     `cc100_gib`, NaN where CC-100 has no text; `data/README.md` says what each is.
 
     Raises:
-        InputError: a needed column is missing or a language is listed twice.
+        InputError: the table is missing or no CSV, a needed column is missing, a distance is no
+            number, or a language is listed twice.
     """
     file = paths.LANGUAGES
     if data_root is not None and (data_root / "languages.csv").is_file():
         file = data_root / "languages.csv"
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; expected the table of languages")
     return _read(file, file.stat().st_mtime_ns).copy()
 
 
@@ -71,11 +74,16 @@ def _read(file: Path, changed: int) -> pd.DataFrame:
     """Read and check a table once for every state of its file."""
     # A code or name such as "na" or "None" is text, not a missing value.
     numbers = {column: [""] for column in (*DISTANCES, "cc100_gib")}
-    table = pd.read_csv(file, keep_default_na=False, na_values=numbers)
+    try:
+        table = pd.read_csv(file, keep_default_na=False, na_values=numbers)
+    except ValueError as error:  # of pandas' parser, or of the encoding
+        raise InputError(f"{file}: not a table of languages: {error}") from None
     missing = [column for column in ["code", *NEEDED] if column not in table]
     if missing:
         raise InputError(f"{file}: column {missing[0]!r} is missing, expected {['code', *NEEDED]}")
     repeated = table["code"][table["code"].duplicated()]
     if len(repeated):
         raise InputError(f"{file}: language {repeated.iloc[0]!r} is listed twice, expected once")
+    if table["distance"].dtype.kind not in "fi" or not (table["distance"] >= 0).all():
+        raise InputError(f"{file}: column 'distance': expected numbers, from 0")
     return table.set_index("code")

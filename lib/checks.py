@@ -1,8 +1,14 @@
 """Check what a profile says against the tables of tasks and languages."""
 
+import re
+from collections import Counter
+from typing import Any
+
 from lib import pairing, tasks, typology
 from lib.errors import InputError
-from lib.profile import Budget, Condition, Profile
+from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile
+
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def check(profile: Profile, file: str) -> None:
@@ -10,11 +16,18 @@ def check(profile: Profile, file: str) -> None:
 
     Raises InputError naming the file and the first key that is wrong.
     """
+    for where, name in (("name", profile.name), *(("conditions", n) for n in profile.conditions)):
+        if not FOLDER.fullmatch(name):
+            raise InputError(f"{file}: {where}: found {name!r}, expected a folder's name: letters, "
+                             "digits, '_', '-', '.' and '+', a letter or digit first")  # fmt: skip
+    _check_repeats(profile, file)
     encoder = profile.encoder
     if encoder.hidden_size % encoder.attention_heads:
         raise InputError(f"{file}: encoder.hidden_size: {encoder.hidden_size} is not a multiple of "
                          f"attention_heads, {encoder.attention_heads}")  # fmt: skip
-    if 0 in profile.seeds:
+    if not encoder.path:
+        _check_own_encoder(profile, file)
+    if 0 in (*profile.seeds, *profile.seeds.values()):
         raise InputError(f"{file}: seeds: 0 stands for all of them; expected other numbers")
     if "all" in profile.conditions:
         raise InputError(
@@ -58,9 +71,13 @@ def check(profile: Profile, file: str) -> None:
             if source not in tasks.TRAINING:
                 raise InputError(f"{file}: targets.{target}.train: unknown data {source!r}: "
                                  f"expected some of {', '.join(tasks.TRAINING)}")  # fmt: skip
-    for name in profile.all_languages:
+    for name, seeds in profile.all_languages.items():
         if name not in profile.conditions:
             raise InputError(f"{file}: all_languages: {name!r} is not one of the conditions")
+        other = [seed for seed in seeds if seed not in profile.seeds_of(name)]
+        if other:
+            raise InputError(f"{file}: all_languages.{name}: {other[0]} is not one of its seeds, "
+                             f"{', '.join(map(str, profile.seeds_of(name)))}")  # fmt: skip
     for target in profile.clean_targets:
         if target not in profile.targets:
             raise InputError(f"{file}: clean_targets: {target!r} is not one of the targets")
@@ -81,6 +98,10 @@ def check(profile: Profile, file: str) -> None:
                                  f"expected some of {', '.join(sorted(known))}")  # fmt: skip
     if profile.source_language not in profile.languages:
         raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
+    if not profile.target_languages:
+        key = "evaluation_languages" if profile.evaluation_languages else "languages"
+        raise InputError(f"{file}: {key}: found the source alone, expected a language to transfer "
+                         "to")  # fmt: skip
 
 
 def check_analyses(profile: Profile) -> None:
@@ -95,6 +116,40 @@ def check_analyses(profile: Profile) -> None:
     if not profile.clean_targets:
         raise InputError(f"profile {profile.name!r}: clean_targets: found none, expected one or "
                          "more targets that share no data with an intermediate task")  # fmt: skip
+
+
+def _check_repeats(profile: Profile, file: str) -> None:
+    """Refuse a list that names something twice: it would be read, and counted, twice."""
+    lists: dict[str, list[Any]] = {
+        "languages": profile.languages,
+        "evaluation_languages": profile.evaluation_languages,
+        "clean_targets": profile.clean_targets,
+    }
+    for name, condition in profile.conditions.items():
+        lists |= {f"conditions.{name}.translated": condition.translated,
+                  f"conditions.{name}.seeds": condition.seeds}  # fmt: skip
+    lists |= {f"targets.{name}.train": target.train for name, target in profile.targets.items()}
+    for key, listed in lists.items():
+        repeated = [value for value, number in Counter(listed).items() if number > 1]
+        if repeated:
+            raise InputError(f"{file}: {key}: {repeated[0]!r} is listed twice, expected once")
+
+
+def _check_own_encoder(profile: Profile, file: str) -> None:
+    """Refuse an encoder without training, and what is longer than its positions."""
+    if not profile.pretraining.tokens:
+        raise InputError(f"{file}: pretraining.tokens: found 0, expected more, or an encoder.path")
+    budgets: dict[str, Budget | None] = {"intermediate": profile.intermediate}
+    budgets |= {f"conditions.{name}.budget": how.budget for name, how in profile.conditions.items()}
+    budgets |= {f"targets.{name}": how for name, how in profile.targets.items()}
+    lengths = {
+        f"{key}.max_sequence_length": how.max_sequence_length for key, how in budgets.items() if how
+    }
+    lengths["pretraining.block_tokens"] = profile.pretraining.block_tokens
+    for key, length in lengths.items():
+        if length > MAXIMUM_LENGTH:
+            raise InputError(f"{file}: {key}: found {length}, expected at most {MAXIMUM_LENGTH}, "
+                             "what an encoder of our own reads")  # fmt: skip
 
 
 def _check_budget(budget: Budget, trained: bool, where: str) -> None:

@@ -6,6 +6,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,19 +16,22 @@ from pandas import DataFrame
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib import ccgbank, paths, tasks, typology
-from lib.errors import InputError
+from lib.errors import InputError, quote
+
+MAXIMUM_LENGTH = 512  # subword tokens that an encoder of our own reads at once
 
 
 class Strict(BaseModel):
-    """Refuse unknown keys and wrong types."""
+    """Refuse unknown keys, wrong types, and numbers that are infinite or none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 
 
 class Encoder(Strict):
@@ -63,11 +67,11 @@ class Pretraining(Strict):
 
     tokens: Natural = 0
     batch_tokens: Positive = 1024
-    block_tokens: Positive = 128
+    block_tokens: Annotated[int, Field(ge=2)] = 128
     learning_rate: Rate = 2e-3
     warmup_ratio: Share = 0.06
     weight_decay: Share = 0.01
-    masking_probability: Share = 0.15
+    masking_probability: Annotated[float, Field(gt=0, le=1)] = 0.15
     language_exponent: Share = 0.3
     text_characters: Natural = 0
     tokens_at_once: Natural = 0
@@ -203,7 +207,7 @@ class Profile(Strict):
     conditions: dict[str, Condition]
     targets: dict[str, Target]
     clean_targets: list[str]
-    seeds: Annotated[dict[int, int], Field(min_length=1)]
+    seeds: Annotated[dict[Seed, Seed], Field(min_length=1)]
     workflow: Workflow = Workflow()
 
     @property
@@ -253,18 +257,45 @@ def load(name: str, whole: bool = False) -> Profile:
         known = ", ".join(sorted(path.stem for path in paths.PROFILES.glob("*.yaml")))
         raise InputError(f"profile {name!r}: no file {file}; expected one of {known}")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        profile = Profile(name=file.stem, **(content or {}))
+        profile = Profile.model_validate(_content(file) | {"name": file.stem})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{file}: {key}: {_explain(first)}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise InputError(f"{file}: not a YAML mapping: {' '.join(str(error).split())}") from None
     from lib import checks
 
     checks.check(profile, str(file))
     return profile if whole else _without_missing(profile)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuse a key that stands twice: YAML would keep the last of them, and say nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = Counter(
+            (key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)
+        )
+        for (_, key), number in keys.items():
+            if number > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice",
+                                           problem_mark=node.start_mark)  # fmt: skip
+        return node
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """Read a YAML mapping."""
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)
+    except Exception as error:
+        # PyYAML raises its own errors, and whatever Python says of 2020-13-01 or `!!int x`.
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{file}: not a YAML mapping: {said}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: not a YAML mapping: found {quote(content)}")
+    if "name" in content:
+        raise InputError(f"{file}: name: unknown key; a profile has the name of its file")
+    return content
 
 
 def _without_missing(profile: Profile) -> Profile:
@@ -313,7 +344,7 @@ def encoder_path(profile: Profile) -> str:
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; see lib/profile.py for the keys there are"
-    return f"{error['msg']}, found {error['input']!r}"
+    return f"{error['msg']}, found {quote(error['input'])}"
 
 
 def data_root(profile: Profile) -> Path | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from yaml import YAMLError
 
 from lib import bitext, ccgbank, columns, paths, revisions, tasks, typology
 from lib.columns import Example
@@ -225,14 +226,23 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
         # `datasets` takes two folders with the same card for the same data: keep caches apart.
         cache = Path(datasets.config.HF_DATASETS_CACHE) / fingerprint(root, dataset, config)
         return datasets.load_dataset(str(root / dataset), config, split=split, cache_dir=str(cache))
-    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+    except InputError:
+        raise
+    except (datasets.exceptions.DatasetGenerationError, ValueError, OSError, YAMLError) as error:
         said = str(error)
-        if isinstance(error, InputError):
-            raise
         if "BuilderConfig" in said or "Unknown split" in said:
             return None
         if root is None:
             raise
+        if isinstance(error, YAMLError):
+            raise InputError(
+                f"{root / dataset / 'README.md'}: not a dataset card: {said}"
+            ) from None
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError) and cause.errno:  # of the disk, not of what is read
+            raise InputError(f"{dataset} {config}: {cause}; what is read is kept in "
+                             f"HF_DATASETS_CACHE, {datasets.config.HF_DATASETS_CACHE}"
+                             ) from None  # fmt: skip
         raise InputError(f"{dataset} {config}: cannot be read; expected splits with the columns of "
                          f"its card and of each other, found {_difference(files)}"
                          ) from None  # fmt: skip

@@ -67,6 +67,8 @@ class Settings:
             elif not isinstance(value, int) or (entry.name != "seed" and value < bool(default)):
                 expected = "a positive whole number" if default else "a whole number, 0 for none"
                 raise InputError(f"{entry.name}: expected {expected}, got {value!r}")
+        if self.languages > 26:
+            raise InputError(f"languages: expected at most 26, qaa to qaz, got {self.languages}")
         if self.design == "factorial" and self.languages != 24:
             raise InputError(f"languages: a factorial design has 24, got {self.languages}")
         if self.parallel_share + self.mixed_share > 1:

@@ -89,8 +89,18 @@ def mirror() -> Path:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., None]:
-    """Return a writer of one split in the hub's layout, with the repository's card."""
+def write(tmp_path: Path, writer: Callable[[Path], Any]) -> Callable[..., None]:
+    """Return a writer of one split in the hub's layout into the test's own folder."""
+    return writer(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def writer() -> Callable[[Path], Any]:
+    """Return what makes a writer of single splits, with the repositories' cards, into a folder."""
+    return _writer
+
+
+def _writer(root: Path) -> Callable[..., None]:
     from datasets import Dataset, Features
 
     configs: dict[str, dict[str, list[str]]] = {}
@@ -98,7 +108,7 @@ def write(tmp_path: Path) -> Callable[..., None]:
     def one(repository: str, config: str, split: str, rows: dict[str, Any], **kinds: Any) -> None:
         plain = Dataset.from_dict(rows).features
         data = Dataset.from_dict(rows, features=Features({**plain, **kinds}))
-        folder = tmp_path / repository
+        folder = root / repository
         (folder / config).mkdir(parents=True, exist_ok=True)
         data.to_parquet(folder / config / f"{split}-00000-of-00001.parquet")
         splits = configs.setdefault(repository, {}).setdefault(config, [])

@@ -1,4 +1,4 @@
-"""A profile is wrong in its first second or not at all; one line names file and key."""
+"""A profile is wrong in its first second or not at all; `test_bad_input` has the wrong ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,77 +57,6 @@ def test_a_good_file_anywhere_is_loaded(load: Callable[..., Any]) -> None:
     assert loaded.target_languages == ["qaa", "qab"]
 
 
-# (key changed, its value, what the line must name)
-BAD = [
-    ("bugdet", 3, "bugdet"),
-    ("encoder.hiden_size", 16, "encoder.hiden_size"),
-    ("pretraining.epochs", 3, "pretraining.epochs"),
-    ("targets.udpos.learning_rat", 0.1, "targets.udpos.learning_rat"),
-    ("intermediate.updates", "many", "intermediate.updates"),
-    ("intermediate.updates", 2.5, "intermediate.updates"),
-    ("encoder.dropout", "1e-1", "encoder.dropout"),
-    ("languages", "en", "languages"),
-    ("seeds", {"one": 1}, "seeds"),
-    ("seeds", ..., "seeds"),
-    ("encoder", ..., "encoder"),
-    ("targets.xquad.pooling", "max", "targets.xquad.pooling"),
-    ("targets.xquad.pair", "bi", "targets.xquad.pair"),
-    ("targets.xquad.split", "train", "targets.xquad.split"),
-    ("targets.mlqua", {}, "targets.mlqua"),
-    ("targets.stsb", {}, "targets.stsb"),
-    ("targets.udpos.train", ["udpos_de"], "targets.udpos.train"),
-    ("conditions.stsb.task", "sts-b", "conditions.stsb.task"),
-    ("conditions.stsb.task", "xnli", "conditions.stsb.task"),
-    ("conditions.stsb.pair", "tri", "conditions.stsb.pair"),
-    ("conditions.ud_parsing.parser", "triaffine", "conditions.ud_parsing.parser"),
-    ("conditions.mlm_on_ewt_text.text_of", "ewt", "conditions.mlm_on_ewt_text.text_of"),
-    ("conditions.mlm_on_ewt_text.text_of", ..., "conditions.mlm_on_ewt_text"),
-    ("conditions.ud_parsing.text_of", "stsb", "conditions.ud_parsing"),
-    ("conditions.ud_parsing.tasks", ["stsb", "qqp"], "conditions.ud_parsing.tasks"),
-    ("conditions.ud_parsing.task", "multitask", "conditions.ud_parsing.tasks"),
-    ("conditions.none.joint_mlm", 0.5, "conditions.none.joint_mlm"),
-    ("conditions.stsb.joint_mlm", 1.0, "conditions.stsb.joint_mlm"),
-    ("conditions.stsb.temperature", 0.0, "conditions.stsb.temperature"),
-    ("conditions.stsb.translated", ["qaa"], "conditions.stsb.translated"),
-    ("conditions.none.translated", ["all"], "conditions.none.translated"),
-    ("conditions.ud_parsing.pooling", "first", "conditions.ud_parsing.pooling"),
-    ("conditions.none.budget", {"updates": 3}, "conditions.none.budget"),
-    ("conditions.none.examples", 9, "conditions.none.examples"),
-    ("conditions.none.seeds", [1], "conditions.none.seeds"),
-    ("conditions.stsb.seeds", [9], "conditions.stsb.seeds"),
-    ("conditions.mlm_on_ewt_text.examples", -1, "conditions.mlm_on_ewt_text.examples"),
-    ("conditions.stsb.budget", {"epochs": 0.0}, "conditions.stsb.budget.updates"),
-    ("intermediate.epochs", -1.0, "intermediate.epochs"),
-    ("conditions.stsb.budget", {"updtes": 3}, "conditions.stsb.budget.updtes"),
-    ("targets.udpos", {"updates": 3, "epochs": 2.0}, "targets.udpos.updates"),
-    ("targets.tatoeba", {"epochs": 2.0}, "targets.tatoeba.updates"),
-    ("conditions.none", ..., "conditions.none"),
-    ("conditions.random", ..., "conditions.random"),
-    ("clean_targets", ["panx"], "clean_targets"),
-    ("languages", ["en", "qaa", "qaz"], "languages"),
-    ("languages", ["qaa", "qab"], "languages"),
-    ("evaluation_languages", ["de"], "evaluation_languages"),
-    ("world.langages", 3, "world"),
-    ("world.mixed_share", 1.5, "world: mixed_share"),
-    ("world.design", "square", "world: design"),
-    ("world.design", "factorial", "world: languages"),
-    ("workflow.kernel_per", "phase", "workflow.kernel_per"),
-]
-
-
-@pytest.mark.parametrize(("key", "value", "named"), BAD)
-def test_a_bad_profile_is_one_line_with_file_and_key(
-    load: Callable[..., Any], key: str, value: Any, named: str
-) -> None:
-    message = refused(lambda: load(key, value))
-    file, _, rest = message.partition(": ")
-    assert file.endswith("changed.yaml")
-    assert rest.startswith(named)
-    last = key.rpartition(".")[2]
-    if not isinstance(value, dict | list) and value is not ... and named == key:
-        assert last in rest and (str(value) in rest or "unknown key" in rest)
-
-
 def test_a_condition_may_have_a_budget_of_its_own(load: Callable[..., Any]) -> None:
     loaded = load("conditions.stsb.budget", {"epochs": 3.0, "batch_examples": 32})
     assert loaded.budget_of("ud_parsing") == loaded.intermediate
@@ -167,40 +96,6 @@ def test_translations_are_wanted_in_languages_of_the_profile(load: Callable[...,
     assert "conditions.mnli.translated: unknown language 'de'" in message and "qab" in message
 
 
-def test_a_world_that_cannot_be_is_one_line_with_file_and_key(load: Callable[..., Any]) -> None:
-    message = refused(lambda: load("world.qa_train", 0))
-    assert "changed.yaml" in message and "world" in message and "qa_train" in message
-
-
-UNSOUND = [
-    ("intermediate.updates", 0),
-    ("intermediate.batch_tokens", -5),
-    ("targets.udpos.updates", -1),
-    ("encoder.hidden_size", 15),  # two attention heads
-    ("pretraining.masking_probability", 1.5),
-    ("conditions.stsb.shuffled", True),  # only trees are permuted
-    ("conditions.stsb.parser", "deep_biaffine"),
-    ("conditions.stsb.random_encoder", True),  # a trained encoder thrown away
-    ("targets.bucc", {"evaluation_examples": 100}),  # sides are mined whole
-    ("seeds", {}),
-]
-
-
-@pytest.mark.parametrize(("key", "value"), UNSOUND)
-def test_a_value_that_cannot_work_is_refused(
-    load: Callable[..., Any], key: str, value: Any
-) -> None:
-    message = refused(lambda: load(key, value))
-    assert key.rpartition(".")[2] in message
-
-
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text", "a: [1\n", "a: 1\n\tb: 2\n"])
-def test_what_is_no_yaml_mapping_is_one_line(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "broken.yaml"
-    file.write_text(text, encoding="utf-8")
-    assert "broken.yaml" in refused(lambda: profile.load(str(file)))
-
-
 def test_a_missing_profile_is_named_with_those_there_are(tmp_path: Path) -> None:
     message = refused(lambda: profile.load("wrold"))
     assert "'wrold'" in message
@@ -209,15 +104,6 @@ def test_a_missing_profile_is_named_with_those_there_are(tmp_path: Path) -> None
 
 
 # Data
-
-
-def test_a_data_root_that_is_no_folder_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "nowhere"))
-    settings = profile.load("small_cpu")
-    message = refused(lambda: inventory.check(settings))
-    assert "DATA_ROOT" in message and "nowhere" in message
 
 
 def test_a_mirror_that_lacks_text_or_a_training_set_is_refused_before_anything_runs(

@@ -1,12 +1,12 @@
-"""Check what a profile says against the tables of tasks and languages."""
+"""Check what a profile says against tables and data; leave out what cannot be had."""
 
 import re
 from collections import Counter
 from typing import Any
 
-from lib import pairing, tasks, typology
+from lib import ccgbank, pairing, tasks, typology
 from lib.errors import InputError
-from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile
+from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile, data_root
 
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -116,6 +116,37 @@ def check_analyses(profile: Profile) -> None:
     if not profile.clean_targets:
         raise InputError(f"profile {profile.name!r}: clean_targets: found none, expected one or "
                          "more targets that share no data with an intermediate task")  # fmt: skip
+
+
+def without_missing(profile: Profile) -> Profile:
+    """Leave out, with a line, the conditions that need what only the LDC has, or no hub."""
+    kept = profile.conditions
+    for needed, reason in (("ccg", _no_ccgbank), ("text", _no_text)):
+        needing = [
+            name
+            for name, how in kept.items()
+            if (needed == "ccg" and "ccg" in (*how.trained, how.text_of))
+            or (needed == "text" and how.joint_mlm)
+        ]
+        if needing and profile.world is None and (why := reason(profile)):
+            print(f"profile {profile.name!r} skips {', '.join(needing)}: {why}")
+            kept = {name: how for name, how in kept.items() if name not in needing}
+    return profile.model_copy(update={"conditions": kept})
+
+
+def _no_ccgbank(profile: Profile) -> str:
+    root = data_root(profile)
+    return "" if root and (root / tasks.CCGBANK).is_dir() else ccgbank.missing()
+
+
+def _no_text(profile: Profile) -> str:
+    """Say which text is missing for MLM on every language; an empty string where none is."""
+    root, name = data_root(profile), tasks.TEXT.dataset
+    if root is None:
+        return f"{name} is not on the hub: lib.multilingual_text builds it into a DATA_ROOT"
+    absent = [code for code in profile.languages if not any((root / name / code).glob("train-*"))]
+    missing = f"{', '.join(absent[:4])}{f' and {len(absent) - 4} more' if absent[4:] else ''}"
+    return f"{root / name} has no {missing}: lib.multilingual_text builds it" if absent else ""
 
 
 def _check_repeats(profile: Profile, file: str) -> None:

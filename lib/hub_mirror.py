@@ -209,13 +209,14 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         folder = (paths.REPOSITORY / wanted.folder.expanduser()).resolve()
         downloads = wanted.downloads and paths.REPOSITORY / wanted.downloads.expanduser()
+        absent = hub_listing.elsewhere(settings, folder)
         failed = build(settings, folder, downloads)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for line in failed:
         print(f"not had: {line}", file=sys.stderr)
-    for line in hub_listing.elsewhere(settings, folder):
+    for line in absent:
         print(f"not on the hub: {line}")
     print(f"DATA_ROOT={folder} reads from it" + (", once the rest is there" if failed else ""))
     return 1 if failed else 0

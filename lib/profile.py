@@ -15,7 +15,7 @@ import yaml
 from pandas import DataFrame
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lib import ccgbank, paths, tasks, typology
+from lib import paths, typology
 from lib.errors import InputError, quote
 
 MAXIMUM_LENGTH = 512  # subword tokens that an encoder of our own reads at once
@@ -265,7 +265,7 @@ def load(name: str, whole: bool = False) -> Profile:
     from lib import checks
 
     checks.check(profile, str(file))
-    return profile if whole else _without_missing(profile)
+    return profile if whole else checks.without_missing(profile)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -296,37 +296,6 @@ def _content(file: Path) -> dict[str, Any]:
     if "name" in content:
         raise InputError(f"{file}: name: unknown key; a profile has the name of its file")
     return content
-
-
-def _without_missing(profile: Profile) -> Profile:
-    """Leave out, with a line, the conditions that need what only the LDC has, or no hub."""
-    kept = profile.conditions
-    for needed, reason in (("ccg", _no_ccgbank), ("text", _no_text)):
-        needing = [
-            name
-            for name, how in kept.items()
-            if (needed == "ccg" and "ccg" in (*how.trained, how.text_of))
-            or (needed == "text" and how.joint_mlm)
-        ]
-        if needing and profile.world is None and (why := reason(profile)):
-            print(f"profile {profile.name!r} skips {', '.join(needing)}: {why}")
-            kept = {name: how for name, how in kept.items() if name not in needing}
-    return profile.model_copy(update={"conditions": kept})
-
-
-def _no_ccgbank(profile: Profile) -> str:
-    root = data_root(profile)
-    return "" if root and (root / tasks.CCGBANK).is_dir() else ccgbank.missing()
-
-
-def _no_text(profile: Profile) -> str:
-    """Say which text is missing for MLM on every language; an empty string where none is."""
-    root, name = data_root(profile), tasks.TEXT.dataset
-    if root is None:
-        return f"{name} is not on the hub: lib.multilingual_text builds it into a DATA_ROOT"
-    absent = [code for code in profile.languages if not any((root / name / code).glob("train-*"))]
-    missing = f"{', '.join(absent[:4])}{f' and {len(absent) - 4} more' if absent[4:] else ''}"
-    return f"{root / name} has no {missing}: lib.multilingual_text builds it" if absent else ""
 
 
 def encoder_path(profile: Profile) -> str:

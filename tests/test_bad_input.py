@@ -32,6 +32,7 @@ from lib import (
     profile,
     report,
     transfer,
+    verification,
     workflow,
 )
 from lib.errors import InputError
@@ -368,6 +369,8 @@ PROFILES = [
     key("pretraining.tokens", 0, "pretraining.tokens", "encoder.path"),
     key("pretraining.learning_rate", float("nan")),
     key("workflow.threads", 0),
+    key("workflow.checkpoint_minutes", float("nan")),
+    key("workflow.resources", {"transfer": {"gpus": -1}}, "workflow.resources.transfer.gpus"),
     # Names
     key("languages", ["en", "qaa", "qaz"], "languages", "'qaz'"),
     key("languages", ["qaa", "qab"], "languages", "'en'"),
@@ -448,7 +451,8 @@ PROFILES = [
         ("conditions.stsb: missing",)),
     *(Bad(f"bad for {module.__name__}", lambda study: study.change("real", "seeds", {}),
           tool(module, "{study}/real.yaml", *more), ("real.yaml: seeds",))
-      for module, more in ((plan, ()), (report, ()), (hub_mirror, ("--folder", "{study}/new")))),
+      for module, more in ((plan, ()), (report, ()), (verification, ()),
+                           (hub_mirror, ("--folder", "{study}/new")))),
 ]  # fmt: skip
 
 ASKED = [
@@ -466,6 +470,9 @@ ASKED = [
     asked("3_transfer", "'target' is ['udpos']", target=["udpos"], condition="none", seed=1),
     Bad("cores", nothing, figures("real", "--cores", "two"), ("cores: 'two'",)),
     Bad("no cores", nothing, figures("real", "--cores", "0"), ("cores: '0'",)),
+    Bad("executor", nothing, figures("real", "--executor", "spark"), ("EXECUTOR: 'spark'",)),
+    Bad("jobs", nothing, figures("real", "--executor", "slurm", "--jobs", "many"),
+        ("JOBS: 'many'",)),
     Bad("teraflops", nothing, tool(plan, "{study}/real.yaml", "--teraflops", "-1"),
         ("--teraflops: -1",)),
     Bad("mirror of a world", nothing, tool(hub_mirror, "{study}/artificial.yaml", "--folder", "m"),
@@ -484,6 +491,9 @@ FOLDERS = [
     folder_variable("DATA_ROOT", "{study}/mirror/ours", figures("real"), "profile 'real' reads"),
     folder_variable("CCGBANK_ROOT", "{study}/real.yaml", figures("real"), "real.yaml is a file"),
     folder_variable("CCGBANK_ROOT", "{study}/nowhere", figures("real"), "nowhere"),
+    folder_variable("CCGBANK_ROOT", "{study}/nowhere",
+                    tool(hub_mirror, "{study}/real.yaml", "--folder", "{study}/new"),
+                    "nowhere"),
     folder_variable("RESULTS_ROOT", "{study}/real.yaml", figures("real"), "real.yaml is a file"),
     folder_variable("RESULTS_ROOT", "{study}/real.yaml/x", TATOEBA, "real.yaml is a file"),
     Bad("HF_DATASETS_CACHE is a file",

@@ -616,7 +616,9 @@ TABLE = [*PROFILES, *ASKED, *FOLDERS, *DATA, *ENCODERS, *RESULTS]
 
 
 @pytest.mark.parametrize("bad", TABLE, ids=[f"{i}-{bad.what}" for i, bad in enumerate(TABLE)])
-def test_bad_input_is_one_line_an_exit_code_and_no_change(study: Study, bad: Bad) -> None:
+def test_bad_input_is_one_line_an_exit_code_and_no_change(
+    study: Study, bad: Bad, record: Any
+) -> None:
     bad.plant(study)
     before = study.listing()
     status, said = bad.door(study)
@@ -625,6 +627,7 @@ def test_bad_input_is_one_line_an_exit_code_and_no_change(study: Study, bad: Bad
     for part in bad.said:
         assert part in said
     assert study.listing() == before
+    record("a profile, parameter, file or folder that cannot be")
 
 
 def test_the_same_study_without_a_fault_goes_through_every_door(study: Study) -> None:

@@ -69,7 +69,11 @@ def terminate() -> None:
 
 @pytest.mark.parametrize("update", [1, 7, UPDATES - 1])
 def test_sigterm_leaves_a_checkpoint_that_the_next_call_goes_on_from_to_the_bit(
-    update: int, tmp_path: Path, after_update: Any, capsys: pytest.CaptureFixture[str]
+    update: int,
+    tmp_path: Path,
+    after_update: Any,
+    capsys: pytest.CaptureFixture[str],
+    record: Any,
 ) -> None:
     whole = train(tmp_path / "whole")
     after_update(update, terminate)
@@ -79,6 +83,7 @@ def test_sigterm_leaves_a_checkpoint_that_the_next_call_goes_on_from_to_the_bit(
     after_update(0, terminate)
     assert same(train(tmp_path / "ended"), whole)
     assert f"goes on from checkpoint-{update}" in capsys.readouterr().err
+    record("SIGTERM while a phase trains")
 
 
 def test_sigterm_at_the_last_update_is_too_late_to_stop_anything(
@@ -119,7 +124,12 @@ def test_checkpoints_are_left_by_the_clock(tmp_path: Path, after_update: Any) ->
 @pytest.mark.parametrize("damage", ["cut off", "empty", "missing"])
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_checkpoint_is_deleted_and_said(
-    name: str, damage: str, tmp_path: Path, after_update: Any, capsys: pytest.CaptureFixture[str]
+    name: str,
+    damage: str,
+    tmp_path: Path,
+    after_update: Any,
+    capsys: pytest.CaptureFixture[str],
+    record: Any,
 ) -> None:
     after_update(5, terminate)
     with pytest.raises(Stopped):
@@ -134,6 +144,7 @@ def test_a_damaged_checkpoint_is_deleted_and_said(
     undisturbed = train(tmp_path / "other")
     assert same(train(tmp_path), undisturbed)
     assert "checkpoint-5 is not whole, so it is deleted" in capsys.readouterr().err
+    record("a file of a checkpoint cut off, empty or missing", lost="that checkpoint")
 
 
 def short_of_memory(tokens: int) -> Callable[[Any], None]:
@@ -151,7 +162,7 @@ def short_of_memory(tokens: int) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("tokens", [30, 12])
 def test_a_batch_too_large_for_the_memory_is_read_in_parts_with_the_same_gradient(
-    tokens: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tokens: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], record: Any
 ) -> None:
     sizes = SIZES.model_copy(update={"dropout": 0.0})
     whole = train(tmp_path / "whole", sizes)
@@ -164,6 +175,7 @@ def test_a_batch_too_large_for_the_memory_is_read_in_parts_with_the_same_gradien
     assert len(said) == len(limits)
     for line, limit in zip(said, limits, strict=True):
         assert line.startswith("update 1: out of memory") and f"{limit} tokens at once" in line
+    record("out of memory in a training, feigned")
 
 
 def test_an_example_too_large_for_the_memory_is_one_line(tmp_path: Path) -> None:
@@ -175,7 +187,7 @@ def test_an_example_too_large_for_the_memory_is_one_line(tmp_path: Path) -> None
 
 
 def test_weights_that_are_not_finite_are_never_a_checkpoint(
-    tmp_path: Path, after_update: Any
+    tmp_path: Path, after_update: Any, record: Any
 ) -> None:
     spoilt: list[torch.nn.Module] = []
 
@@ -188,10 +200,11 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(
     with pytest.raises(InputError, match="not finite at update 3: lower learning_rate"):
         train(tmp_path, before=spoilt.append)
     assert not list(tmp_path.glob("checkpoint-*/trainer_state.json"))
+    record("weights that are not finite")
 
 
 def test_evaluation_halves_a_batch_too_large_for_the_memory(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], record: Any
 ) -> None:
     features = [{"input_ids": [[0, 5 + i, 6, 2][: 3 + i % 2]], "labels": 0} for i in range(9)]
     training.set_seed(1)
@@ -201,6 +214,7 @@ def test_evaluation_halves_a_batch_too_large_for_the_memory(
     short_of_memory(8)(head)
     assert evaluation.run(head, [features], tokenizer, 100) == whole
     assert "out of memory on 9 examples" in capsys.readouterr().out
+    record("out of memory in an evaluation, feigned")
     short_of_memory(2)(head)
     with pytest.raises(InputError, match="out of memory on one example"):
         evaluation.run(head, [features], tokenizer, 100)

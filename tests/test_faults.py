@@ -156,19 +156,6 @@ def whole(
     return store, seconds
 
 
-@pytest.fixture
-def record(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Return what notes how often a fault was tried and what was lost, for `make test-faults`."""
-
-    def note(fault: str, tried: int, lost: str = "nothing") -> None:
-        if log := os.environ.get("FAULTS_LOG"):
-            with Path(log).open("a", encoding="utf-8") as lines:
-                lines.write(f'{time.strftime("%Y-%m-%d")},"{fault}",{tried},"{lost}",'
-                            f"{request.node.originalname}\n")  # fmt: skip
-
-    return note
-
-
 def _killed(store: Store, phase: str, after: float) -> list[tuple[int, float]] | None:
     """Kill a phase so long after its beginning; return its updates and their times.
 
@@ -312,7 +299,7 @@ def test_a_kernel_that_dies_is_a_line_and_the_next_call_finishes(
     status, said = store.phase("pretrain")
     assert status == 0, said
     assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
-    record("kill -9 of a kernel", 1)
+    record("kill -9 of a kernel")
 
 
 def test_two_calls_for_one_cell_make_it_once(
@@ -328,7 +315,7 @@ def test_two_calls_for_one_cell_make_it_once(
     assert sum("another process is making it; waiting" in text for text in said) == 1
     cell = store.cell("intermediate")
     assert same(store.contents(cell), reference.contents(cell))
-    record("two calls for one cell", 1)
+    record("two calls for one cell")
 
 
 @pytest.fixture
@@ -380,7 +367,7 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
         status, said = store.phase(phase)
         assert status == 0, said
         assert same(store.contents(store.cell(phase)), reference.contents(store.cell(phase)))
-    record(f"a disk of {kilobytes} kB, full", 1)
+    record("a full disk")
 
 
 @pytest.mark.parametrize("phase", [_rare("pretrain"), _rare("intermediate"), "transfer"])
@@ -400,7 +387,7 @@ def test_results_that_are_read_only_are_one_line_and_stay(
     small_disk("rw")
     assert store.phase(phase)[0] == 0
     assert same(store.contents(store.cell(phase)), reference.contents(store.cell(phase)))
-    record("results on a read-only disk", 1)
+    record("results on a read-only disk")
 
 
 @pytest.mark.faults
@@ -418,7 +405,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_or_does_without(
     else:
         cell = store.cell("pretrain")
         assert same(store.contents(cell), reference.contents(cell))
-    record("a cache that cannot be written", 1)
+    record("a cache that cannot be written")
 
 
 @pytest.mark.faults
@@ -434,7 +421,7 @@ def test_a_clock_that_was_wrong_makes_nothing_again(
     status, said = store.run("-m", "lib.workflow", str(store.file))
     assert status == 0 and "Nothing to be done" in said, said
     assert before == {file: file.read_bytes() for file in store.folder.rglob("run.json")}
-    record("a clock that was days or years off", 1)
+    record("a clock that was days or years off")
 
 
 def test_a_checkpoint_of_other_parameters_is_not_gone_on_from(
@@ -451,7 +438,7 @@ def test_a_checkpoint_of_other_parameters_is_not_gone_on_from(
     status, said = store.phase("pretrain")
     assert status == 0 and "goes on" not in said, said
     assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
-    record("a checkpoint of other parameters", 1)
+    record("a checkpoint of other parameters")
 
 
 def test_a_table_that_is_cut_off_is_named(
@@ -466,4 +453,4 @@ def test_a_table_that_is_cut_off_is_named(
     )
     status, said = store.run("-c", asked, str(store.file))
     assert status != 0 and str(file) in _one_line(said)
-    record("a table of scores, cut off", 1)
+    record("a table of scores, cut off")

@@ -29,8 +29,9 @@ test: .venv/installed
 # Every fault as often as the README says, about an hour; its log is tests/faults.csv.
 test-faults: .venv/installed
 	@rm -f tests/faults.csv
-	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest tests/test_faults.py \
-		tests/test_checkpoints.py tests/test_distributed.py tests/test_bad_input.py -q -rs
+	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest -q -rs \
+		tests/test_faults.py tests/test_checkpoints.py tests/test_bad_input.py
+	@$(BIN)/python tests/faults_table.py
 
 # Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.
 test-lab: .venv/installed

@@ -182,6 +182,12 @@ def test_an_analysis_without_results_says_in_a_line_what_to_run(name: str, tmp_p
     assert not any(tmp_path.glob("figures/*"))
 
 
+def test_the_readmes_table_of_faults_is_that_of_the_log() -> None:
+    done = run(str(Path(__file__).with_name("faults_table.py")))
+    assert done.stdout.count("\n") > 12, done.stderr
+    assert done.stdout in (paths.REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_misspelt_parameter_stops_the_third_cell_with_one_line_that_names_it(
     tmp_path: Path,
 ) -> None:

@@ -41,6 +41,7 @@ PHASES = ("pretrain", "intermediate", "transfer")
 JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
 FAILS = "Error in rule"
+STATUS = re.compile(r"SLURM status is: '(\w+)'")
 # Snakemake's own errors; the rest stands in its log.
 SAYS = re.compile(r"\w*(Error|Exception)\b|Nothing to be done|Complete log|Trying to restart")
 
@@ -270,7 +271,8 @@ def failed(said: list[str]) -> str:
     """
     facts = dict(line.split(": ", 1) for line in said if ": " in line)
     folder = Path(facts.get("output", "").split(", ")[0]).parent
-    cause = execution.why(folder / execution.LOG) or facts.get("message", "it was killed")
+    ended = STATUS.search(facts.get("message", ""))
+    cause = execution.why(folder / execution.LOG) or (ended[1] if ended else "killed")
     files = [folder / name for name in (execution.LOG, execution.FAILED)]
     places = [str(file) for file in files if file.is_file()]
     places += [facts["log"].partition(" (check")[0]] if "log" in facts else []

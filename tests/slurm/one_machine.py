@@ -85,7 +85,11 @@ def slurm() -> Iterator[dict[str, str]]:
     files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munge.pid",
              "log-file": "munge.log", "seed-file": "munge.seed"}  # fmt: skip
     options = [f"--{name}={folder / file}" for name, file in files.items()]
-    daemons = [["munged", "--foreground", "--force", *options], ["slurmctld", "-D"], ["slurmd", "-D"]]
+    daemons = [
+        ["munged", "--foreground", "--force", *options],
+        ["slurmctld", "-D"],
+        ["slurmd", "-D"],
+    ]
     running: list[subprocess.Popen[bytes]] = []
     try:
         for daemon in daemons:

@@ -1,7 +1,8 @@
-"""Run a real SLURM on this machine alone: controller and node, as root, without systemd or accounts.
+"""Run a real SLURM on this machine alone, as root, without systemd and without accounts.
 
 `python tests/slurm/one_machine.py make figures PROFILE=tiny EXECUTOR=slurm` runs a command in it.
-Everything lies in a temporary folder, and is gone in the end. Needs Debian's slurmctld, slurmd, munge.
+Everything lies in a temporary folder, and is gone in the end. Needs Debian's slurmctld, slurmd and
+munge.
 """
 
 import os

@@ -1,0 +1,168 @@
+"""What Snakemake is told of a cluster, and what is refused before anything is submitted."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lib import cluster, paths, profile, workflow
+from lib.errors import InputError
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a maker of SLURM commands that answer as told; each notes what it was asked."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr(cluster.shutil, "which", lambda name: (programs / name).exists() or None)
+
+    def make(accounting: bool = True, minimal_age: int = 300, **answers: str) -> Path:
+        scripts = {
+            "sbatch": "",
+            "sacct": "" if accounting else "echo 'accounting storage is disabled' >&2; exit 1",
+            "scontrol": f"echo 'MinJobAge               = {minimal_age} sec'",
+            "squeue": "",
+            "scancel": f"rm {programs / 'squeue'}; ln -s /bin/true {programs / 'squeue'}",
+        } | answers
+        for name, script in scripts.items():
+            text = f"#!/bin/sh\necho {name} $* >> {tmp_path}/asked\n{script}\n"
+            (programs / name).write_text(text, encoding="utf-8")
+            (programs / name).chmod(0o755)
+        return tmp_path / "asked"
+
+    return make
+
+
+def test_without_accounts_the_executor_is_told_to_ask_squeue(slurm: Any, tmp_path: Path) -> None:
+    slurm(accounting=False)
+    told = cluster.options("slurm", "50", tmp_path)
+    assert told[told.index("--slurm-status-command") + 1] == "squeue"
+    slurm(accounting=True)
+    assert "--slurm-status-command" not in cluster.options("slurm", "50", tmp_path)
+
+
+def test_a_slurm_that_forgets_how_jobs_ended_is_refused(slurm: Any, tmp_path: Path) -> None:
+    slurm(accounting=False, minimal_age=10)
+    with pytest.raises(InputError, match=r"no accounts and forgets a job after 10 s \(MinJobAge\)"):
+        cluster.options("slurm", "50", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("executor", "jobs", "said"),
+    [
+        ("slrum", "5", "EXECUTOR: 'slrum': expected one of local, slurm, kubernetes"),
+        ("slurm", "many", "JOBS: 'many': expected a number"),
+        ("slurm", "0", "JOBS: '0': expected a number"),
+        ("slurm", "5", "EXECUTOR=slurm: no sbatch here: call it where jobs are submitted"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line(
+    executor: str, jobs: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError) as refused:
+        cluster.check(executor, jobs)
+    assert str(refused.value) == said
+
+
+def test_an_executor_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install snakemake-executor-plugin-kubernetes"):
+        cluster.check("kubernetes", "5")
+
+
+def test_a_slurm_that_does_not_answer_is_one_line(slurm: Any) -> None:
+    slurm(squeue="echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(InputError, match="squeue: Unable to contact slurm controller"):
+        cluster.check("slurm", "5")
+
+
+def test_one_machines_limits_do_not_throttle_a_cluster(slurm: Any, tmp_path: Path) -> None:
+    slurm()
+    study = profile.load("xtreme_base", whole=True)
+    told = workflow.command(study, "xtreme_base", "4", [], cluster.options("slurm", "7", tmp_path))
+    assert "--cores" not in told and "--resources" not in told
+    assert told[told.index("--jobs") + 1] == "7"
+
+
+def test_every_cell_of_a_big_profile_has_a_gpu_and_none_of_a_small_one() -> None:
+    for name in ("xtreme_base", "xtreme_large"):
+        study = profile.load(name, whole=True)
+        assert all(cluster.resources(study, phase)["gpu"] == 1 for phase in workflow.PHASES[1:])
+        assert "gpu" not in cluster.resources(study, "analysis")
+    for name in ("tiny", "world", "world_full"):
+        study = profile.load(name)
+        asked = [cluster.resources(study, phase) for phase in (*workflow.PHASES, "analysis")]
+        assert not any("gpu" in each for each in asked)
+
+
+def test_a_profile_says_what_a_job_asks_for_and_a_further_try_gets_more_memory(
+    tmp_path: Path,
+) -> None:
+    content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
+    content["workflow"] = {"resources": {"pretrain": {"gpus": 4, "memory_gb": 64, "hours": 1.5}}}
+    file = tmp_path / "asks.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    asked = cluster.resources(profile.load(str(file)), "pretrain")
+    assert asked["gpu"] == 4 and asked["runtime"] == 90
+    assert [asked["mem_mb"](None, attempt) for attempt in (1, 2)] == [64_000, 128_000]
+
+
+def test_a_warning_before_the_end_is_the_users_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SBATCH_SIGNAL", raising=False)
+    assert cluster.environment("slurm")["SBATCH_SIGNAL"] == "TERM@120"
+    monkeypatch.setenv("SBATCH_SIGNAL", "TERM@600")
+    assert cluster.environment("slurm")["SBATCH_SIGNAL"] == "TERM@600"
+    assert cluster.environment("local") == {}
+
+
+def test_what_was_preempted_for_good_is_put_back_under_its_number(
+    slurm: Any, tmp_path: Path
+) -> None:
+    ours = cluster.options("local", "1", tmp_path), cluster._name(tmp_path)
+    asked = slurm(squeue=f"echo 7 {ours[1]}_0af; echo 8 others_0af")
+    cluster.requeue_preempted(tmp_path)
+    said = asked.read_text().splitlines()
+    assert "--states PREEMPTED" in said[0] and said[1:] == ["scontrol requeue 7"]
+
+
+@pytest.mark.parametrize("host", ["", "here"])
+def test_what_a_killed_call_left_in_the_queue_is_cancelled(
+    slurm: Any, tmp_path: Path, host: str
+) -> None:
+    asked = slurm(squeue=f"echo 7 {cluster._name(tmp_path)}_0af; echo 8 others_0af")
+    with (tmp_path / ".lock").open("a+") as lock:
+        lock.write(host and socket.gethostname())
+        workflow._clear_queue(tmp_path, lock)
+    assert "scancel 7" in asked.read_text().splitlines()
+    assert (tmp_path / ".lock").read_text() == socket.gethostname()
+
+
+def test_jobs_of_a_call_on_another_machine_are_left_alone(slurm: Any, tmp_path: Path) -> None:
+    asked = slurm(squeue=f"echo 7 {cluster._name(tmp_path)}_0af")
+    with (tmp_path / ".lock").open("a+") as lock:
+        lock.write("login2")
+        lock.flush()
+        with pytest.raises(InputError, match="a call on login2 has SLURM jobs in the queue: wait"):
+            workflow._clear_queue(tmp_path, lock)
+    assert "scancel" not in asked.read_text()
+    assert (tmp_path / ".lock").read_text() == "login2"
+
+
+def test_a_failure_is_one_line_that_names_reason_job_log_and_notebook(tmp_path: Path) -> None:
+    for name in ("log.txt", "failed.ipynb"):
+        (tmp_path / name).write_text("2026 starts on n\n2026 failed: ValueError: no such\n")
+    said = ["Error in rule transfer:", "message: SLURM-job '5' failed, SLURM status is: 'FAILED'.",
+            f"output: {tmp_path}/run.json", "log: logs/5.log (check log file(s) for error details)",
+            "shell:", "exec python", "external_jobid: 5"]  # fmt: skip
+    assert workflow.failed(said) == (
+        f"failed (SLURM job 5): ValueError: no such; see {tmp_path}/log.txt, "
+        f"{tmp_path}/failed.ipynb, logs/5.log"
+    )
+    (tmp_path / "log.txt").write_text("2026 starts on n\n")  # killed, and had no time to say so
+    said[1] = "message: SLURM-job '5' failed, SLURM status is: 'OUT_OF_MEMORY'."
+    assert workflow.failed(said).startswith("failed (SLURM job 5): OUT_OF_MEMORY; see ")

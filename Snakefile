@@ -6,6 +6,7 @@ cell takes 1 of the resource `device`, of which there are `workflow.cells_per_de
 it asks for what `workflow.resources` says of its phase.
 """
 
+import os
 import shlex
 import sys
 
@@ -20,17 +21,30 @@ TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
 TRAINED = {"all", *(name for name, condition in S.conditions.items() if condition.task)}
 
 
+# Where everything lies, for jobs that start in an environment of their own (SLURM's have this one).
+ROOTS = [f"{name}_ROOT" for name in ("DATA", "CCGBANK", "RESULTS", "FIGURES", "WORLDS")]
+
+
+envvars:
+    *[name for name in ROOTS if os.environ.get(name)],
+
+
+def kept(key):
+    """Name a file among the results, which all machines share: no storage provider copies it."""
+    return local(str(RESULTS / key))
+
+
 def encoders(wildcards):
     """Return the cells of phase 1 whose encoders a cell starts from."""
     seeds = [int(wildcards.seed)] if int(wildcards.seed) else S.seeds_of(wildcards.condition)
     numbers = sorted({S.seeds[seed] for seed in seeds})
-    return [RESULTS / f"pretrain/seed={number}/run.json" for number in numbers]
+    return [kept(f"pretrain/seed={number}/run.json") for number in numbers]
 
 
 def earlier(wildcards):
     """Return the cells of phase 1 or 2 whose encoders a transfer cell starts from."""
     if wildcards.condition in TRAINED:
-        return [RESULTS / f"intermediate/{wildcards.condition}/seed={wildcards.seed}/run.json"]
+        return [kept(f"intermediate/{wildcards.condition}/seed={wildcards.seed}/run.json")]
     return encoders(wildcards)
 
 
@@ -50,12 +64,12 @@ def execute(notebook, **parameters):
 
 rule all:
     input:
-        expand(RESULTS / "{analysis}/notebook.ipynb", analysis=ANALYSES),
+        [kept(f"{analysis}/notebook.ipynb") for analysis in ANALYSES],
 
 
 rule pretrain:
     output:
-        RESULTS / "pretrain/seed={seed}/run.json",
+        kept("pretrain/seed={seed}/run.json"),
     params:
         key="pretrain/seed={seed}",
     threads: S.workflow.threads
@@ -72,7 +86,7 @@ rule intermediate:
     input:
         encoders,
     output:
-        RESULTS / "intermediate/{condition}/seed={seed}/run.json",
+        kept("intermediate/{condition}/seed={seed}/run.json"),
     params:
         key="intermediate/{condition}/seed={seed}",
     threads: S.workflow.threads
@@ -93,7 +107,7 @@ rule transfer:
     input:
         earlier,
     output:
-        RESULTS / "transfer/{condition}/{target}/seed={seed}/run.json",
+        kept("transfer/{condition}/{target}/seed={seed}/run.json"),
     params:
         key="transfer/{condition}/{target}/seed={seed}",
     threads: S.workflow.threads
@@ -114,13 +128,13 @@ rule transfer:
 rule analysis:
     input:
         [
-            RESULTS / f"transfer/{condition}/{target}/seed={seed}/run.json"
+            kept(f"transfer/{condition}/{target}/seed={seed}/run.json")
             for condition in CONDITIONS
             for target in TARGETS
             for seed in ([0] if TOGETHER == "condition" else S.seeds_of(condition))  # 0: all
         ],
     output:
-        RESULTS / "{analysis}/notebook.ipynb",
+        kept("{analysis}/notebook.ipynb"),
     wildcard_constraints:
         analysis="analysis_[a-z_]+",
     params:

@@ -249,7 +249,7 @@ def _follow(
         signal.signal(signal.SIGTERM, lambda *_: _stop(running.pid, on_a_cluster))
         watching.start()
         for line in chain(running.stdout or (), [""]):
-            if failure and not line.startswith(" "):
+            if failure and not line.startswith(" ") and (_is_told(failure) or not line):
                 print(failed(failure), flush=True)
                 failure = []
             if failure or line.startswith(FAILS):
@@ -264,19 +264,24 @@ def _follow(
     return running.returncode
 
 
+def _is_told(said: list[str]) -> bool:
+    """Say whether what Snakemake says of a failure goes as far as its output."""
+    return any(line.startswith("output: ") for line in said)
+
+
 def failed(said: list[str]) -> str:
     """Say in a line what failed, why, and where its log and its notebook lie.
 
     `said` is what Snakemake says of it, a line for each fact.
     """
     facts = dict(line.split(": ", 1) for line in said if ": " in line)
-    folder = Path(facts.get("output", "").split(", ")[0]).parent
+    folder = Path(re.split(r", | \(", facts.get("output", ""))[0]).parent
     ended = STATUS.search(facts.get("message", ""))
     cause = execution.why(folder / execution.LOG) or (ended[1] if ended else "killed")
     files = [folder / name for name in (execution.LOG, execution.FAILED)]
     places = [str(file) for file in files if file.is_file()]
     places += [facts["log"].partition(" (check")[0]] if "log" in facts else []
-    job = f" (SLURM job {facts['external_jobid']})" if "external_jobid" in facts else ""
+    job = f" (job {facts['external_jobid']})" if "external_jobid" in facts else ""
     return f"failed{job}: {cause}; see {', '.join(places) or folder}"
 
 

@@ -123,8 +123,7 @@ def test_a_warning_before_the_end_is_the_users_to_change(monkeypatch: pytest.Mon
 def test_what_was_preempted_for_good_is_put_back_under_its_number(
     slurm: Any, tmp_path: Path
 ) -> None:
-    ours = cluster.options("local", "1", tmp_path), cluster._name(tmp_path)
-    asked = slurm(squeue=f"echo 7 {ours[1]}_0af; echo 8 others_0af")
+    asked = slurm(squeue=f"echo 7 {cluster._name(tmp_path)}_0af; echo 8 others_0af")
     cluster.requeue_preempted(tmp_path)
     said = asked.read_text().splitlines()
     assert "--states PREEMPTED" in said[0] and said[1:] == ["scontrol requeue 7"]
@@ -160,9 +159,9 @@ def test_a_failure_is_one_line_that_names_reason_job_log_and_notebook(tmp_path: 
             f"output: {tmp_path}/run.json", "log: logs/5.log (check log file(s) for error details)",
             "shell:", "exec python", "external_jobid: 5"]  # fmt: skip
     assert workflow.failed(said) == (
-        f"failed (SLURM job 5): ValueError: no such; see {tmp_path}/log.txt, "
+        f"failed (job 5): ValueError: no such; see {tmp_path}/log.txt, "
         f"{tmp_path}/failed.ipynb, logs/5.log"
     )
     (tmp_path / "log.txt").write_text("2026 starts on n\n")  # killed, and had no time to say so
     said[1] = "message: SLURM-job '5' failed, SLURM status is: 'OUT_OF_MEMORY'."
-    assert workflow.failed(said).startswith("failed (SLURM job 5): OUT_OF_MEMORY; see ")
+    assert workflow.failed(said).startswith("failed (job 5): OUT_OF_MEMORY; see ")

@@ -8,33 +8,39 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import one_machine
 import pandas as pd
 import pytest
+import yaml
 
-from lib import profile
+from lib import paths, profile
 
 pytestmark = pytest.mark.skipif(bool(one_machine.missing()), reason=one_machine.missing())
 SLURM = ("--executor", "slurm", "--slurm-init-seconds-before-status-checks", "3")
 
 
-def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start(environment: dict[str, str], name: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "lib.workflow", "tiny", *arguments],
+        [sys.executable, "-m", "lib.workflow", name, *arguments],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     )  # fmt: skip
 
 
+def ask(environment: dict[str, str], *command: str) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def running_job(environment: dict[str, str], rule: str) -> str:
     """Wait until a job of a rule is at work; return its number."""
-    asked = ["squeue", "--noheader", "--states=RUNNING", "--format=%i %k"]
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
-        for line in said.stdout.splitlines():
+        listed = ask(environment, "squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
+        for line in listed.splitlines():
             if f"rule_{rule}" in line:
                 return line.split()[0]
         time.sleep(0.5)
@@ -45,20 +51,27 @@ def running_job(environment: dict[str, str], rule: str) -> str:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Run `tiny` by SLURM: the first call is killed, the second has a job cancelled under it."""
     folder = tmp_path_factory.mktemp("slurm")
+    content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
+    content["workflow"]["resources"] = {"transfer": {"gpus": 1, "memory_gb": 3, "hours": 0.5}}
+    asks = folder / "tiny.yaml"
+    asks.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     names = ("RESULTS_ROOT", "FIGURES_ROOT", "WORLDS_ROOT")
     roots = {name: str(folder / name.lower()) for name in names}
     with one_machine.slurm() as cluster:
-        first = start(cluster | roots, *SLURM)
+        first = start(cluster | roots, str(asks), *SLURM)
         left = running_job(cluster, "intermediate")
         time.sleep(5)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
-        second = start(cluster | roots, *SLURM)
+        second = start(cluster | roots, str(asks), *SLURM)
         cancelled = running_job(cluster, "transfer")
         time.sleep(8)
-        subprocess.run(["scancel", cancelled], env=cluster, check=True)
+        shown = ask(cluster, "scontrol", "show", "job", cancelled)
+        ask(cluster, "scancel", cancelled)
         said, _ = second.communicate()
-    yield folder / "results_root/tiny", left, cancelled, said, second.returncode, roots
+    done = SimpleNamespace(status=second.returncode, said=said, roots=roots, shown=shown)
+    done.left, done.cancelled, done.results = left, cancelled, folder / "results_root/tiny"
+    yield done
 
 
 def tries(results: Path, cell: str) -> list[str]:
@@ -67,43 +80,47 @@ def tries(results: Path, cell: str) -> list[str]:
 
 
 def test_a_study_survives_a_killed_call_and_a_cancelled_job(study: Any) -> None:
-    results, _, cancelled, said, status, roots = study
-    assert status == 0, said
-    assert (Path(roots["FIGURES_ROOT"]) / "tiny/answer.md").is_file()
-    assert f"failed (SLURM job {cancelled})" in said and "Trying to restart job" in said
-    assert len(tries(results, "transfer/all/all/seed=1")) == 2
+    assert study.status == 0, study.said
+    assert (Path(study.roots["FIGURES_ROOT"]) / "tiny/answer.md").is_file()
+    assert f"failed (job {study.cancelled})" in study.said
+    assert "Trying to restart job" in study.said
+    assert len(tries(study.results, "transfer/all/all/seed=1")) == 2
 
 
 def test_the_next_call_cancels_the_jobs_that_a_killed_one_left_behind(study: Any) -> None:
-    results, left, _, said, _, _ = study
-    assert "cancelling 1 SLURM jobs of an earlier call" in said
-    assert tries(results, "intermediate/all/seed=1")[0] == left
-    assert len(tries(results, "intermediate/all/seed=1")) == 2
+    assert "cancelling 1 SLURM jobs of an earlier call" in study.said
+    jobs = tries(study.results, "intermediate/all/seed=1")
+    assert len(jobs) == 2 and jobs[0] == study.left
 
 
 def test_a_finished_cell_is_not_made_again_after_a_killed_call(study: Any) -> None:
-    assert len(tries(study[0], "pretrain/seed=1")) == 1
+    assert len(tries(study.results, "pretrain/seed=1")) == 1
+
+
+def test_a_job_has_what_the_profile_asks_for_its_phase(study: Any) -> None:
+    assert re.search(r"TresPerJob=gres[:/]gpu[:=]1\b", study.shown), study.shown
+    assert "TimeLimit=00:30:00" in study.shown and "MinMemoryNode=3000M" in study.shown
 
 
 def test_every_job_leaves_log_notebook_and_slurms_own_log(study: Any) -> None:
-    results = study[0]
-    notebooks = [file for file in results.rglob("notebook.ipynb") if ".work" not in file.parts]
+    found = study.results.rglob("notebook.ipynb")
+    notebooks = [file for file in found if ".work" not in file.parts]
     assert len(notebooks) == 3 + 6
     for notebook in notebooks:
-        number = tries(results, str(notebook.parent.relative_to(results)))[-1]
-        assert len(list((results / "slurm_logs").rglob(f"{number}.log"))) == 1
+        number = tries(study.results, str(notebook.parent.relative_to(study.results)))[-1]
+        assert len(list((study.results / "slurm_logs").rglob(f"{number}.log"))) == 1
 
 
 def test_scores_are_those_of_a_local_run(study: Any, tmp_path: Path) -> None:
-    roots = study[-1] | {"RESULTS_ROOT": str(tmp_path)}
-    local = start(os.environ | roots, "--cores", "2", "--until", "transfer")
+    roots = study.roots | {"RESULTS_ROOT": str(tmp_path)}
+    local = start(os.environ | roots, "tiny", "--cores", "2", "--until", "transfer")
     said, _ = local.communicate()
     assert local.returncode == 0, said
     tables = sorted((tmp_path / "tiny").glob("transfer/*/*/*/scores.parquet"))
     settings = profile.load("tiny")
     assert len(tables) == len(settings.conditions) * len(settings.targets)
     for file in tables:
-        other = study[0] / file.relative_to(tmp_path / "tiny")
+        other = study.results / file.relative_to(tmp_path / "tiny")
         pd.testing.assert_frame_equal(
             pd.read_parquet(file), pd.read_parquet(other), check_exact=True
         )

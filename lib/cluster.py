@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lib.errors import InputError
 from lib.profile import Profile, digest
 
 EXECUTORS = ("local", "slurm", "kubernetes")
-TRIES = 3  # after the first: a node fails, time or memory is short
+TRIES = 3  # after the first: a node failed, the time was over, another job came first
 GRACE = 120  # seconds between SIGTERM and the end of a job's time, for a checkpoint
 FORGETS = 180  # the executor may wait so many seconds before it looks at its jobs again
 
@@ -60,7 +61,7 @@ def resources(study: Profile, phase: str) -> dict[str, Any]:
     """Return what a job of a phase asks for, in Snakemake's words: MB, minutes, GPUs."""
     asked = getattr(study.workflow.resources, phase)
     return {
-        "mem_mb": lambda wildcards, attempt: attempt * asked.memory_gb * 1000,
+        "mem_mb": asked.memory_gb * 1000,
         "runtime": max(1, round(asked.hours * 60)),
         **({"gpu": asked.gpus} if asked.gpus else {}),
     }
@@ -92,10 +93,12 @@ def cancel(folder: Path, seconds: float = 300) -> None:
 def requeue_preempted(folder: Path) -> None:
     """Put jobs that were pre-empted for good back into the queue, under their own number.
 
-    squeue leaves them in that state, and Snakemake's executor waits for them for ever.
+    SLURM leaves them in that state, and Snakemake's executor waits for them for ever. Where SLURM
+    does not answer, the next call will see to them.
     """
-    for job in jobs_of(folder, "--states", "PREEMPTED"):
-        subprocess.run(["scontrol", "requeue", job], capture_output=True, check=False)
+    with suppress(InputError):
+        for job in jobs_of(folder, "--states", "PREEMPTED"):
+            _ask("scontrol", "requeue", job)
 
 
 def _name(folder: Path) -> str:

@@ -25,13 +25,14 @@ def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any])
 
     The log goes on where an earlier try left it. A notebook that failed is kept as `failed.ipynb`.
     SIGTERM, which a cluster sends some time before it kills, is passed on to the kernel; this
-    process waits for it to end.
+    process waits for it to end. So does SIGINT, by which a user ends all of them at a terminal.
     """
     work, folder = results / ".work" / key, results / key
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     made = work / "notebook.ipynb"
-    signal.signal(signal.SIGTERM, _pass_on)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _pass_on)
     with (folder / LOG).open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())  # the kernel writes there too
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -90,11 +91,11 @@ def _job() -> str:
 
 
 def _pass_on(number: int, frame: Any) -> None:
-    """Pass a signal on to the kernel, the one child of this process; end where there is none."""
+    """Tell the kernel, the one child of this process, to end; end where there is none."""
     _say(f"told to end by {signal.Signals(number).name}")
     kernels = psutil.Process().children()
     for kernel in kernels:
-        kernel.send_signal(number)
+        kernel.terminate()
     if not kernels:
         os._exit(128 + number)
 

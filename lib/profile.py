@@ -158,7 +158,7 @@ class Condition(Strict):
 
 
 class Resources(Strict):
-    """Say what a job of a phase asks a cluster for; memory grows with each further try."""
+    """Say what a job of a phase asks a cluster for."""
 
     gpus: Natural = 0
     memory_gb: Positive = 8

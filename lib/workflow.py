@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -209,18 +210,21 @@ def _record(settings: Profile, seconds: float, at_once: int, made: list[Cell]) -
             journal.write(json.dumps(line) + "\n")
 
 
-def _stop(snakemake: int, on_a_cluster: bool) -> None:
+def _stop(number: int, snakemake: int, on_a_cluster: bool) -> None:
     """End a call in order: no further job; those at work are told, and keep a checkpoint.
 
-    Kernels have process groups of their own: each hears of it from the job that waits for it.
+    Kernels have process groups of their own: each hears of it from the job that waits for it. A
+    terminal sends SIGINT to Snakemake too, which then cancels what it has on a cluster.
     """
     print("told to end: jobs at work keep a checkpoint; the next call goes on", flush=True)
     if on_a_cluster:
-        os.kill(snakemake, signal.SIGINT)  # Snakemake cancels what it has in the queue
+        if number != signal.SIGINT:
+            os.kill(snakemake, signal.SIGINT)
         return
     for process in psutil.Process().children(recursive=True):
-        if os.getpgid(process.pid) == os.getpgrp():
-            process.terminate()
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == os.getpgrp():
+                process.terminate()
 
 
 def _follow(
@@ -246,7 +250,8 @@ def _follow(
         pass_fds=(lock,),
     ) as running:
         on_a_cluster = "--executor" in command
-        signal.signal(signal.SIGTERM, lambda *_: _stop(running.pid, on_a_cluster))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda told, _: _stop(told, running.pid, on_a_cluster))
         watching.start()
         for line in chain(running.stdout or (), [""]):
             if failure and not line.startswith(" ") and (_is_told(failure) or not line):
@@ -259,6 +264,8 @@ def _follow(
                 print(f"{time.strftime('%H:%M:%S')}  starts     {what}", flush=True)
             elif SAYS.match(line):
                 print(line.rstrip(), flush=True)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ended.set()
     watching.join()
     return running.returncode
@@ -290,12 +297,13 @@ def _watch(missing: list[Cell], ended: threading.Event, queue: Path | None) -> N
 
     Puts SLURM jobs that were pre-empted for good back into the queue.
     """
-    left, looked = list(missing), time.monotonic()
-    while not ended.wait(1):
+    left, looked, over = list(missing), time.monotonic(), False
+    while not over:
+        over = ended.wait(1)
         for cell in [cell for cell in left if cell.run_file.is_file()]:
             left.remove(cell)
             print(f"{time.strftime('%H:%M:%S')}  {len(left):>4} left  {cell.key}", flush=True)
-        if queue and time.monotonic() - looked > 30:
+        if queue and not over and time.monotonic() - looked > 30:
             cluster.requeue_preempted(queue)
             looked = time.monotonic()
 

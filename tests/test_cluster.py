@@ -26,7 +26,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
             "sacct": "" if accounting else "echo 'accounting storage is disabled' >&2; exit 1",
             "scontrol": f"echo 'MinJobAge               = {minimal_age} sec'",
             "squeue": "",
-            "scancel": f"rm {programs / 'squeue'}; ln -s /bin/true {programs / 'squeue'}",
+            "scancel": f"rm -f {programs / 'squeue'}; ln -s /bin/true {programs / 'squeue'}",
         } | answers
         for name, script in scripts.items():
             text = f"#!/bin/sh\necho {name} $* >> {tmp_path}/asked\n{script}\n"
@@ -100,16 +100,15 @@ def test_every_cell_of_a_big_profile_has_a_gpu_and_none_of_a_small_one() -> None
         assert not any("gpu" in each for each in asked)
 
 
-def test_a_profile_says_what_a_job_asks_for_and_a_further_try_gets_more_memory(
-    tmp_path: Path,
-) -> None:
+def test_a_profile_says_what_a_job_of_each_phase_asks_for(tmp_path: Path) -> None:
     content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
     content["workflow"] = {"resources": {"pretrain": {"gpus": 4, "memory_gb": 64, "hours": 1.5}}}
     file = tmp_path / "asks.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
-    asked = cluster.resources(profile.load(str(file)), "pretrain")
-    assert asked["gpu"] == 4 and asked["runtime"] == 90
-    assert [asked["mem_mb"](None, attempt) for attempt in (1, 2)] == [64_000, 128_000]
+    study = profile.load(str(file))
+    asked = {"mem_mb": 64_000, "runtime": 90, "gpu": 4}
+    assert cluster.resources(study, "pretrain") == asked
+    assert cluster.resources(study, "transfer") == {"mem_mb": 8000, "runtime": 240}
 
 
 def test_a_warning_before_the_end_is_the_users_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +126,8 @@ def test_what_was_preempted_for_good_is_put_back_under_its_number(
     cluster.requeue_preempted(tmp_path)
     said = asked.read_text().splitlines()
     assert "--states PREEMPTED" in said[0] and said[1:] == ["scontrol requeue 7"]
+    slurm(squeue="exit 1")
+    cluster.requeue_preempted(tmp_path)  # a controller that is away for a while ends nothing
 
 
 @pytest.mark.parametrize("host", ["", "here"])

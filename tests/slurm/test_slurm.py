@@ -49,7 +49,7 @@ def running_job(environment: dict[str, str], rule: str) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Run `tiny` by SLURM: the first call is killed, the second has a job cancelled under it."""
+    """Run `tiny` by SLURM: one call is killed, one told to end, one loses a job to `scancel`."""
     folder = tmp_path_factory.mktemp("slurm")
     content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
     content["workflow"]["resources"] = {"transfer": {"gpus": 1, "memory_gb": 3, "hours": 0.5}}
@@ -64,12 +64,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
         second = start(cluster | roots, str(asks), *SLURM)
+        running_job(cluster, "transfer")
+        second.terminate()
+        ended, _ = second.communicate(timeout=120)
+        queue = ask(cluster, "squeue", "--noheader", "--states=PENDING,RUNNING")
+        third = start(cluster | roots, str(asks), *SLURM)
         cancelled = running_job(cluster, "transfer")
         time.sleep(8)
         shown = ask(cluster, "scontrol", "show", "job", cancelled)
         ask(cluster, "scancel", cancelled)
-        said, _ = second.communicate()
-    done = SimpleNamespace(status=second.returncode, said=said, roots=roots, shown=shown)
+        said, _ = third.communicate()
+    done = SimpleNamespace(status=third.returncode, said=said, roots=roots, shown=shown)
+    done.ended, done.queue = ended, queue
     done.left, done.cancelled, done.results = left, cancelled, folder / "results_root/tiny"
     yield done
 
@@ -84,11 +90,17 @@ def test_a_study_survives_a_killed_call_and_a_cancelled_job(study: Any) -> None:
     assert (Path(study.roots["FIGURES_ROOT"]) / "tiny/answer.md").is_file()
     assert f"failed (job {study.cancelled})" in study.said
     assert "Trying to restart job" in study.said
-    assert len(tries(study.results, "transfer/all/all/seed=1")) == 2
+    *_, before, last = tries(study.results, "transfer/all/all/seed=1")
+    assert before == study.cancelled != last
+
+
+def test_a_call_that_is_told_to_end_leaves_nothing_in_the_queue(study: Any) -> None:
+    assert "the next call goes on" in study.ended and "Traceback" not in study.ended
+    assert study.queue == ""
 
 
 def test_the_next_call_cancels_the_jobs_that_a_killed_one_left_behind(study: Any) -> None:
-    assert "cancelling 1 SLURM jobs of an earlier call" in study.said
+    assert "cancelling 1 SLURM jobs of an earlier call" in study.ended
     jobs = tries(study.results, "intermediate/all/seed=1")
     assert len(jobs) == 2 and jobs[0] == study.left
 

@@ -216,15 +216,13 @@ def _stop(number: int, snakemake: int, on_a_cluster: bool) -> None:
     Kernels have process groups of their own: each hears of it from the job that waits for it. A
     terminal sends SIGINT to Snakemake too, which then cancels what it has on a cluster.
     """
-    print("told to end: jobs at work keep a checkpoint; the next call goes on", flush=True)
-    if on_a_cluster:
-        if number != signal.SIGINT:
-            os.kill(snakemake, signal.SIGINT)
-        return
-    for process in psutil.Process().children(recursive=True):
+    if on_a_cluster and number != signal.SIGINT:
+        os.kill(snakemake, signal.SIGINT)
+    for process in psutil.Process().children(recursive=True) if not on_a_cluster else ():
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getpgid(process.pid) == os.getpgrp():
                 process.terminate()
+    print("told to end: jobs at work keep a checkpoint; the next call goes on", flush=True)
 
 
 def _follow(

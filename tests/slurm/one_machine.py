@@ -101,10 +101,13 @@ def slurm() -> Iterator[dict[str, str]]:
                 )
             )  # fmt: skip
             time.sleep(1)
-        _wait_until_idle(environment, folder)
+        if not _wait_for(["sinfo", "--noheader", "--format=%T"], {"idle"}, environment):
+            logs = [file.read_text(encoding="utf-8")[-1500:] for file in folder.glob("*.log")]
+            raise RuntimeError("\n".join(["SLURM does not start", *logs]))
         yield environment
     finally:
         subprocess.run(["scancel", "--user=root"], env=environment, check=False)
+        _wait_for(["squeue", "--noheader"], set(), environment)  # what is cancelled takes its time
         for process in reversed(running):
             process.terminate()
             process.wait()
@@ -125,16 +128,17 @@ def _free_ports(number: int) -> list[int]:
     return ports
 
 
-def _wait_until_idle(environment: dict[str, str], folder: Path, seconds: float = 60) -> None:
-    until, asked = time.monotonic() + seconds, ["sinfo", "--noheader", "--format=%T"]
-    while True:
+def _wait_for(
+    asked: list[str], wanted: set[str], environment: dict[str, str], seconds: float = 60
+) -> bool:
+    """Wait until a command says nothing but these words; say whether it came to that."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
-        if set(done.stdout.split()) == {"idle"}:
-            return
-        if time.monotonic() > until:
-            logs = [file.read_text()[-1500:] for file in folder.glob("*.log")]
-            raise RuntimeError("\n".join([f"SLURM does not start: {done.stdout}", *logs]))
+        if done.returncode == 0 and set(done.stdout.split()) == wanted:
+            return True
         time.sleep(0.5)
+    return False
 
 
 if __name__ == "__main__":

@@ -191,18 +191,22 @@ def _call(
     started = time.perf_counter()
     status = _follow(command, environment, lock, missing, queue)
     took = time.perf_counter() - started
-    _record(settings, took, at_once, [cell for cell in missing if cell.run_file.is_file()])
+    made = [cell for cell in missing if cell.run_file.is_file()]
+    _record(settings, took, at_once, executor, made)
     if status == 0:
         print(f"figures: {paths.figures(settings.name)} ({took / 60:.1f} min)")
     return status
 
 
-def _record(settings: Profile, seconds: float, at_once: int, made: list[Cell]) -> None:
+def _record(
+    settings: Profile, seconds: float, at_once: int, executor: str, made: list[Cell]
+) -> None:
     """Add a line on a call to the profile's journal, unless it made no cell."""
     line = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 2),
         "kernels_at_once": at_once,
+        "executor": executor,
         "cells": [cell.key for cell in made],
     }
     if made:

@@ -1,9 +1,9 @@
 """Run the grid of a profile: one notebook per cell, then the analysis notebooks.
 
 `make figures PROFILE=world` calls it. A cell's declared output is its `run.json`, written last; what
-exists was checked against the profile before anything runs (`lib.workflow`). On one machine each
-cell takes 1 of the resource `device`, of which there are `workflow.cells_per_device`; on a cluster
-it asks for what `workflow.resources` says of its phase.
+exists was checked against the profile before anything runs (`lib.workflow`), and stays, though the
+job that made it fail after it (`update`). On one machine each cell takes 1 of the resource `device`,
+of which there are `workflow.cells_per_device`; on a cluster it asks for what `workflow.resources` says of its phase.
 """
 
 import os
@@ -69,7 +69,7 @@ rule all:
 
 rule pretrain:
     output:
-        kept("pretrain/seed={seed}/run.json"),
+        update(kept("pretrain/seed={seed}/run.json")),
     params:
         key="pretrain/seed={seed}",
     threads: S.workflow.threads
@@ -86,7 +86,7 @@ rule intermediate:
     input:
         encoders,
     output:
-        kept("intermediate/{condition}/seed={seed}/run.json"),
+        update(kept("intermediate/{condition}/seed={seed}/run.json")),
     params:
         key="intermediate/{condition}/seed={seed}",
     threads: S.workflow.threads
@@ -107,7 +107,7 @@ rule transfer:
     input:
         earlier,
     output:
-        kept("transfer/{condition}/{target}/seed={seed}/run.json"),
+        update(kept("transfer/{condition}/{target}/seed={seed}/run.json")),
     params:
         key="transfer/{condition}/{target}/seed={seed}",
     threads: S.workflow.threads

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +22,7 @@ from transformers import TrainerCallback
 from lib.errors import Stopped
 
 STATE = "trainer_state.json"  # Trainer writes it last
+LOG = "log.json"  # of losses: ours
 GO_ON, SAVE, END = range(3)
 
 
@@ -32,7 +34,7 @@ class Checkpoints(TrainerCallback):
         self.before: Any = None
 
     def __enter__(self) -> "Checkpoints":
-        # A batch job may start us with the signal blocked, so that it waits for a training.
+        # Who starts us may have blocked the signal, so that it waits for a training.
         if threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGTERM, self._ask)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -75,18 +77,20 @@ def last(folder: Path, what: str) -> Path | None:
         if _is_whole(place):
             print(f"{what}: goes on from {place.name}", file=sys.stderr)
             return place
-        shutil.rmtree(place)
+        shutil.rmtree(place, ignore_errors=True)  # another process may be at it too
         print(f"{what}: {place.name} is not whole, so it is deleted", file=sys.stderr)
     return None
 
 
 def _is_whole(place: Path) -> bool:
     try:
-        json.loads((place / STATE).read_text(encoding="utf-8"))
+        for name in (STATE, LOG):
+            json.loads((place / name).read_text(encoding="utf-8"))
         with safe_open(place / "model.safetensors", "pt") as weights:
             weights.keys()
-        for name in ("optimizer.pt", "scheduler.pt"):
-            torch.load(place / name, map_location="meta", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError):
+        states = [place / "optimizer.pt", place / "scheduler.pt", *place.glob("rng_state*.pth")]
+        for file in states:
+            ZipFile(file).close()  # its list of contents stands at the end
+    except (OSError, SafetensorError, BadZipFile, ValueError):
         return False
-    return True
+    return len(states) > 2

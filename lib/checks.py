@@ -96,6 +96,10 @@ def check(profile: Profile, file: str) -> None:
             if code not in known:
                 raise InputError(f"{file}: {key}: unknown language {code!r}: "
                                  f"expected some of {', '.join(sorted(known))}")  # fmt: skip
+    for phase, asked in profile.workflow.resources:
+        if phase != "pretrain" and asked.gpus > 1:
+            raise InputError(f"{file}: workflow.resources.{phase}.gpus: found {asked.gpus}, "
+                             "expected 0 or 1: several train in phase 1 alone")  # fmt: skip
     if profile.source_language not in profile.languages:
         raise InputError(f"{file}: languages: the source {profile.source_language!r} is missing")
     if not profile.target_languages:

@@ -1,24 +1,33 @@
-"""Train one encoder in several processes, one on each GPU: torchrun starts, accelerate joins them.
+"""Train one encoder in several processes, one on each GPU; accelerate joins them inside Trainer.
 
-Every process reads its rows of each batch; the gradient is that of the whole batch.
+Every process reads its rows of each batch; the gradient is that of the whole batch. They are
+started here and not by torchrun, which ends them 30 seconds after SIGTERM: too soon for a large
+checkpoint.
 """
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from lib import errors, paths
 from lib.batches import MaskedBlocks
-from lib.errors import InputError
+from lib.errors import InputError, Stopped
 from lib.heads import number_of_items
 
 # What a process says last when it fails, as Python prints it.
 SAID = re.compile(r"(?:\[rank\d+\]: )?lib\.errors\.(InputError|Stopped): (.*)")
+
+PATIENCE = 20  # seconds that the others have to fail too, before they are killed
+TOLD = 75  # exit status of a process that was told to end, and left a checkpoint
 
 
 def processes() -> int:
@@ -63,35 +72,79 @@ class Shared(Dataset):
 def launch(module: str, arguments: list[str], number: int) -> None:
     """Run a module in so many processes; pass on what they print, and SIGTERM to them.
 
-    Raises what the processes ended with: InputError or Stopped in a line, else RuntimeError.
+    Where one fails the others are killed. Raises what it ended with: InputError or Stopped in a
+    line, else RuntimeError.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(number), "--module", module, *arguments]
     path = os.pathsep.join([str(paths.REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    together = {"PYTHONPATH": path, "WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        together["MASTER_PORT"] = str(free.getsockname()[1])
+    reading, writing = os.pipe()
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.PIPE, stdout=writing, stderr=writing,
+        )
+        for rank in range(number)
+    ]  # fmt: skip
+    os.close(writing)
+    watches = [threading.Thread(target=_end_all, args=(one, running)) for one in running]
     said: tuple[str, str] | None = None
-    with subprocess.Popen(
-        command,
-        env=os.environ | {"PYTHONPATH": path}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as running, _forwarded(running):  # fmt: skip
-        for line in running.stdout or ():
+    with _passing_on(running), os.fdopen(reading, encoding="utf-8", errors="replace") as lines:
+        for watch in watches:
+            watch.start()
+        for line in lines:
             if found := SAID.match(line):
-                said = (found[1], found[2].strip())
+                said = said or (found[1], found[2].strip())
             elif not said:
                 print(line, end="", flush=True)
-    if running.returncode:
+        for watch in watches:
+            watch.join()
+    status = max(abs(one.returncode) for one in running)
+    if status:
         kind = getattr(errors, said[0]) if said else RuntimeError
-        raise kind(said[1] if said else f"{module} ended with status {running.returncode}")
+        raise kind(said[1] if said else f"{module} ended with status {status}")
 
 
-class _forwarded:
-    """Pass SIGTERM on to a process while it runs."""
+def _end_all(one: subprocess.Popen, running: list[subprocess.Popen]) -> None:
+    """Wait for a process; kill the others where it failed, for they would wait for it for ever."""
+    if one.wait() not in (0, TOLD):
+        try:
+            for each in running:
+                each.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            for each in running:
+                each.kill()
 
-    def __init__(self, running: subprocess.Popen) -> None:
-        self.running = running
 
-    def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGTERM, lambda *_: self.running.terminate())
+@contextmanager
+def _passing_on(running: list[subprocess.Popen]) -> Iterator[None]:
+    """Pass SIGTERM on to processes while they run."""
 
-    def __exit__(self, *raised: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+    def tell(*_: Any) -> None:
+        for each in running:
+            each.terminate()
+
+    before = signal.signal(signal.SIGTERM, tell)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def work(make: Callable[[], object]) -> None:
+    """Do the work of one process of several; end with the one that launched it, however it went."""
+
+    def wait() -> None:
+        while os.read(0, 1):  # nothing is ever written there
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        make()
+    except Stopped as stopped:
+        print(f"lib.errors.Stopped: {stopped}", flush=True)
+        sys.exit(TOLD)

@@ -99,8 +99,7 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
     """
     wanted = parameters(settings, condition, seed)
     here = Cell(settings.name, "intermediate", seed, condition)
-    how = condition_of(settings, condition)
-    if not how.task:
+    if not condition_of(settings, condition).task:
         raise InputError(f"condition: {condition!r} has no intermediate training; choose another")
     return once(here, wanted, partial(_make, settings, here, wanted))
 
@@ -108,8 +107,7 @@ def run_one(settings: Profile, condition: str, seed: int) -> Run:
 def _make(settings: Profile, here: Cell, wanted: dict[str, Any]) -> Run:
     from lib import encoder, training
 
-    condition, seed = here.condition, here.seed
-    how = condition_of(settings, condition)
+    condition, seed, how = here.condition, here.seed, settings.conditions[here.condition]
     location = pretraining.location(settings, settings.seeds[seed])
     started = time.perf_counter()
     training.use_threads(settings.workflow.threads)
@@ -117,8 +115,7 @@ def _make(settings: Profile, here: Cell, wanted: dict[str, Any]) -> Run:
     job = _Job(settings, how, settings.budget_of(condition), seed, location, tokenizer, here)
     with corpora.recording() as data:
         facts, scores = _train_masked(job) if how.task == MLM else _train_tasks(job)
-    facts["data"] = data
-    return finish(here, wanted, facts, started=started, scores=scores)
+    return finish(here, wanted, facts | {"data": data}, started=started, scores=scores)
 
 
 def parser_of(settings: Profile, condition: str, seed: int) -> tuple[Any, Any]:
@@ -167,9 +164,9 @@ class _Job:
         """Train a head or several; return the log."""
         from lib import training
 
-        folder = self.here.checkpoints(parameters(self.settings, self.here.condition, self.seed))
+        wanted = parameters(self.settings, self.here.condition, self.seed)
         minutes = self.settings.workflow.checkpoint_minutes
-        return training.fit(model, data, self.budget, folder, self.seed, self.here.key, minutes)
+        return training.fit(model, data, self.budget, self.here, wanted, minutes)
 
 
 @dataclass

@@ -4,7 +4,8 @@ import errno
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from safetensors import SafetensorError
 
@@ -15,8 +16,8 @@ REFUSALS = {
     errno.ENOSPC: "no space left on the disk: free some",
     errno.EDQUOT: "the quota of the disk is used up: free some",
     errno.EROFS: "the disk is read-only: name another folder",
-    errno.EACCES: "no permission to write: name another folder",
-    errno.EPERM: "no permission to write: name another folder",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
     errno.EIO: "the disk fails",
 }
 # What libraries that write by themselves say instead of raising an OSError with a number.
@@ -33,24 +34,34 @@ def once(cell: Cell, parameters: dict[str, Any], make: Callable[[], Run]) -> Run
     done = read(cell, parameters)
     if done:
         return done
-    with storage(cell):
+    with storage(cell.work):
         cell.work.mkdir(parents=True, exist_ok=True)
         with (cell.work / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not locked(lock):
                 print(f"{cell.key}: another process is making it; waiting", flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                    raise
-                print(f"{cell.work}: this disk has no locks: run no two calls at once", flush=True)
             return read(cell, parameters) or make()
 
 
+def locked(file: IO[str]) -> bool:
+    """Lock a file for this process and those it starts; return whether no other one has it locked.
+
+    On a disk without locks a line says so, and it counts as locked.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        print(f"{file.name}: this disk has no locks: run no two calls at once", flush=True)
+    return True
+
+
 @contextmanager
-def storage(cell: Cell) -> Iterator[None]:
-    """Turn what the disk refuses into one line that names the file, or the cell's folder."""
+def storage(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one line that names the file, or the folder."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -59,5 +70,5 @@ def storage(cell: Cell) -> Iterator[None]:
             number = next((n for words, n in SAID.items() if words in str(error)), None)
         if number is None:
             raise
-        place = getattr(error, "filename", None) or cell.work
+        place = getattr(error, "filename", None) or folder
         raise InputError(f"{place}: {REFUSALS[number]}; the next call goes on") from None

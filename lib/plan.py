@@ -89,7 +89,7 @@ def scheduled(plan: Plan, sustained: float, devices: int, price: float) -> list[
             )
         seconds = {
             cell: _load(plan, cell).work
-            / (sustained * 1e12 * schedule.devices_of(plan.settings, cell.phase))
+            / (sustained * 1e12 * min(devices, schedule.devices_of(plan.settings, cell.phase)))
             for cell in cells
         }
         more = schedule.START + schedule.BETWEEN

@@ -161,7 +161,7 @@ def _train(
     here: Cell,
 ) -> tuple[list[dict[str, float]], dict[str, Any], pd.DataFrame]:
     """Train by MLM; return the log, the counts and the masked accuracy per language."""
-    from lib import heads, training
+    from lib import distributed, heads, training
 
     budget = settings.pretraining
     updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
@@ -169,7 +169,7 @@ def _train(
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
-        here.checkpoints(parameters(settings, seed)),
+        here.checkpoints(parameters(settings, seed) | {"processes": distributed.processes()}),
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
@@ -281,4 +281,7 @@ def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str,
 
 
 if __name__ == "__main__":  # one process of several: see `_make`
-    _make_here(Profile.model_validate_json(Path(sys.argv[1]).read_bytes()), int(sys.argv[2]))
+    from lib.distributed import work
+
+    asked = Profile.model_validate_json(Path(sys.argv[1]).read_bytes())
+    work(partial(_make_here, asked, int(sys.argv[2])))

@@ -57,8 +57,8 @@ class Cell:
         return paths.results(self.profile) / ".work" / self.key
 
     def checkpoints(self, parameters: dict[str, Any]) -> Path:
-        """Return where the training of these parameters, and no others, leaves its checkpoints."""
-        return self.work / digest(parameters)[:8]
+        """Return where a training of these parameters and packages leaves its checkpoints."""
+        return self.work / digest({"parameters": parameters, "packages": _packages()})[:8]
 
     @property
     def run_file(self) -> Path:
@@ -216,7 +216,7 @@ def provenance() -> dict[str, Any]:
     )  # fmt: skip
     return {
         "commit": _commit(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": _packages(),
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name()
         if cuda
@@ -224,6 +224,10 @@ def provenance() -> dict[str, Any]:
         "process_peak_memory_mib": round(peak),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
 
 
 def _commit() -> str:

@@ -4,6 +4,7 @@ Measured on two cores, the tricks matter and the loop does not; Trainer brings r
 """
 
 import gc
+import json
 import os
 import time
 from pathlib import Path
@@ -16,10 +17,11 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from lib import checkpoints, distributed, encoder
-from lib.checkpoints import Checkpoints
+from lib.checkpoints import LOG, Checkpoints
 from lib.errors import InputError
 from lib.heads import number_of_items, number_of_positions
 from lib.profile import Budget
+from lib.results import Cell
 
 
 class _ReadyBatches(Trainer):
@@ -30,7 +32,27 @@ class _ReadyBatches(Trainer):
 
     at_once = 0  # tokens that the device's memory held, once it did not hold a batch
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # Trainer's own log forgets, when a training goes on, what was not yet logged.
+        self.rows: list[dict[str, float]] = []
+        self.losses: list[torch.Tensor] = []
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        loss = self._fitting_step(model, inputs, num_items_in_batch)
+        self.losses.append(loss.detach().float())
+        if self.args.world_size > 1:
+            torch.distributed.all_reduce(self.losses[-1])
+            self.losses[-1] /= self.args.world_size
+        step = self.state.global_step + 1
+        if step % self.args.logging_steps == 0:
+            mean = torch.stack(self.losses).double().mean()
+            rate = float(self._get_learning_rate())
+            self.rows.append({"step": step, "loss": float(mean), "learning_rate": rate})
+            self.losses.clear()
+        return loss
+
+    def _fitting_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Any:
         parts, whole = inputs.get("parts", [inputs]), inputs.get("items", 0)
         if self.at_once and max(map(number_of_positions, parts)) > self.at_once:
             parts = self._cut()
@@ -41,12 +63,15 @@ class _ReadyBatches(Trainer):
                 largest = max(map(number_of_positions, parts))
                 cause = str(error).partition("\n")[0]
             # Beyond the handler, whose traceback holds on to what the step has computed.
+            if self.args.world_size > 1:
+                raise InputError(f"out of memory on a part of {largest} tokens ({cause}): lower "
+                                 "pretraining.tokens_at_once")  # fmt: skip
             model.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self.at_once, before = largest // 2, len(parts)
             parts = self._cut()
-            if len(parts) == before or self.args.world_size > 1:
+            if len(parts) == before:
                 raise InputError(f"out of memory on a part of {largest} tokens ({cause}): lower "
                                  "tokens_at_once or max_sequence_length")  # fmt: skip
             print(f"update {self.state.global_step + 1}: out of memory on {largest} tokens; from "
@@ -66,27 +91,39 @@ class _ReadyBatches(Trainer):
         items = [number_of_items(part) for part in parts]
         loss = torch.zeros((), device=self.args.device)
         for part, number in zip(parts, items, strict=True):
-            if number:
+            if number or self.args.world_size > 1:  # where the others wait for this one
                 self.share = number / (whole or sum(items))
                 loss += super().training_step(model, part, number_in_batch)
         return loss
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return model(**inputs)["loss"] * self.share
+        loss = model(**inputs)["loss"]
+        return loss * self.share if self.share else loss.nan_to_num() * 0
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The stock method refuses a plain module whose tensors are tied, as an MLM head's are.
         folder = Path(output_dir or self.args.output_dir or "")
         folder.mkdir(parents=True, exist_ok=True)
         assert self.model is not None
-        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
-            raise InputError(f"weights are not finite at update {self.state.global_step}: lower "
-                             f"learning_rate (now {self.args.learning_rate:g})")  # fmt: skip
+        self.check_weights()
         save_model(self.model, str(folder / "model.safetensors"))
+        logged = {"rows": self.rows, "losses": [float(loss) for loss in self.losses]}
+        (folder / LOG).write_text(json.dumps(logged), encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         assert self.model is not None
-        load_model(self.model, str(Path(resume_from_checkpoint) / "model.safetensors"))
+        folder = Path(resume_from_checkpoint)
+        load_model(self.model, str(folder / "model.safetensors"))
+        logged = json.loads((folder / LOG).read_text(encoding="utf-8"))
+        self.rows, losses = logged["rows"], logged["losses"]
+        self.losses = [torch.tensor(loss, device=self.args.device) for loss in losses]
+
+    def check_weights(self) -> None:
+        """Raise InputError where a weight is not a number."""
+        assert self.model is not None
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise InputError(f"weights are not finite at update {self.state.global_step}: lower "
+                             f"learning_rate (now {self.args.learning_rate:g})")  # fmt: skip
 
 
 class _StopOnBadLoss(TrainerCallback):
@@ -198,29 +235,31 @@ def train(
     finally:
         gc.unfreeze()
     keeper.raise_if_stopped(what, trainer.state.global_step, updates)
-    keys = ("step", "loss", "learning_rate")
-    return [{k: row[k] for k in keys} for row in trainer.state.log_history if "loss" in row]
+    trainer.check_weights()
+    return trainer.rows
 
 
 def fit(
     model: torch.nn.Module,
     data: Dataset,
     budget: Budget,
-    folder: Path,
-    seed: int,
-    what: str,
+    here: Cell,
+    wanted: dict[str, Any],
     minutes: float,
 ) -> list[dict[str, float]]:
-    """Train a head on planned batches as the budget of phase 2 or 3 says; return the log."""
+    """Train a head on planned batches as the budget of phase 2 or 3 says; return the log.
+
+    `wanted` are the parameters of the cell.
+    """
     return train(
         model,
         data,
-        folder,
+        here.checkpoints(wanted),
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
-        seed=seed,
-        what=what,
+        seed=here.seed,
+        what=here.key,
         checkpoint_minutes=minutes,
     )
 

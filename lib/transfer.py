@@ -199,15 +199,15 @@ def _fine_tune(job: Job) -> dict[str, Any]:
     data = batches.Batches(made, plan, partial(head.collate, pad_id=tokenizer.pad_token_id),
                            budget.tokens_at_once)  # fmt: skip
     here, minutes = job.here, settings.workflow.checkpoint_minutes
-    folder = here.checkpoints(parameters(settings, here.condition, here.target, here.seed))
-    log = training.fit(head, data, budget, folder, here.seed, here.key, minutes)
+    wanted = parameters(settings, here.condition, here.target, here.seed)
+    log = training.fit(head, data, budget, here, wanted, minutes)
     outputs = evaluation.run(head, prepared, tokenizer, 4 * budget.batch_tokens)
     for (code, split, found), ready, of_set in zip(sets, prepared, outputs, strict=True):
         scores, said = evaluation.score(task, found, ready, of_set, code)
         job.add(code, scores, split, task.reported)
         if split != DEVELOPMENT:
-            names, gold = [example["id"] for example in found], _labels(task, found)
-            job.keep(code, names, scores, gold=gold, predicted=said)
+            identifiers, gold = [example["id"] for example in found], _labels(task, found)
+            job.keep(code, identifiers, scores, gold=gold, predicted=said)
     return {
         "tokens": data.tokens(),
         "updates": len(data),

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import fcntl
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from lib import (
     execution,
     intermediate,
     inventory,
+    making,
     paths,
     pretraining,
     profile,
@@ -107,12 +107,12 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
     at_once = kernels_at_once(settings, cores) if executor == "local" else int(jobs)
     inventory.check(settings)
     folder = paths.results(settings.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another run is at work on this profile") from None
+    with making.storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    with lock:
+        if not making.locked(lock):
+            raise InputError(f"{folder}: another run is at work on this profile")
         options = []
         if executor == "slurm":
             _clear_queue(folder, lock)
@@ -142,6 +142,7 @@ def command(
         *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}"),
         *(options or ("--cores", cores, *device)),
         *("--rerun-triggers", "input", "params", "--ignore-incomplete", "--nolock"),
+        "--keep-incomplete",
         *("--keep-going", "--quiet", "host", "reason", *extra),
     ]
 

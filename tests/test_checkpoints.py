@@ -18,7 +18,10 @@ from lib.profile import Encoder
 SPECIAL = batches.SpecialTokens(start=0, end=2, pad=1, mask=49, every=(0, 1, 2, 3, 49))
 SIZES = Encoder(layers=1, hidden_size=16, attention_heads=2, feed_forward_size=32, dropout=0.1)
 UPDATES = 12
-FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+FILES = (
+    "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "log.json",
+    "trainer_state.json",
+)  # fmt: skip
 
 
 def train(

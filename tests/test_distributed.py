@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -100,6 +103,36 @@ def test_processes_read_every_row_once_and_count_by_its_items(at_once: int) -> N
             assert max(part["input_ids"].numel() for part in parts) <= at_once
         shares = [number_of_items(part) / item["items"] for item in items for part in item["parts"]]
         assert sum(shares) / 2 == pytest.approx(1)  # gradients are averaged over processes
+
+
+def test_processes_end_with_the_one_that_started_them_however_that_went(tmp_path: Path) -> None:
+    (tmp_path / "sleeping.py").write_text(
+        "import time\nfrom lib.distributed import work\n"
+        "def wait():\n    print('ready', flush=True)\n    time.sleep(600)\nwork(wait)\n"
+    )
+    started = "from lib.distributed import launch; launch('sleeping', ['here'], 2)"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{paths.REPOSITORY}"}
+    running = subprocess.Popen([sys.executable, "-c", started], env=environment,
+                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert running.stdout is not None
+    assert [running.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+    workers = psutil.Process(running.pid).children()
+    assert len(workers) == 2
+    running.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert len(gone) == 2 and not alive
+
+
+def test_one_that_fails_takes_the_others_with_it(tmp_path: Path) -> None:
+    (tmp_path / "uneven.py").write_text(
+        "import os, time\nfrom lib.errors import InputError\n"
+        "if os.environ['RANK'] == '1':\n    raise InputError('no place')\ntime.sleep(600)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        patch.setattr(distributed, "PATIENCE", 1)
+        with pytest.raises(InputError, match="no place"):
+            distributed.launch("uneven", [], 2)
 
 
 def test_a_crash_of_a_process_is_said_and_leaves_no_result(load: Any, tmp_path: Path) -> None:

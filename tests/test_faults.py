@@ -302,6 +302,28 @@ def test_a_kernel_that_dies_is_a_line_and_the_next_call_finishes(
     record("kill -9 of a kernel")
 
 
+@pytest.mark.faults
+def test_a_job_that_fails_after_its_cell_is_finished_keeps_it(
+    whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any
+) -> None:
+    reference, store = whole[0], whole[0].others(tmp_path)
+    running = store.start("-m", "lib.workflow", str(store.file))
+    made = store.folder_of(store.cell("pretrain")) / "run.json"
+    while not made.is_file() and running.poll() is None:
+        time.sleep(0.01)
+    for child in psutil.Process(running.pid).children(recursive=True):
+        if "ipykernel_launcher" in " ".join(child.cmdline()):
+            child.kill()
+    said = running.communicate()[0]
+    assert running.returncode != 0 and "failed: " in said, said
+    assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
+    before = made.stat().st_mtime_ns
+    status, said = store.run("-m", "lib.workflow", str(store.file), "--until", "pretrain")
+    assert status == 0, said
+    assert made.stat().st_mtime_ns == before
+    record("a kernel that dies after its cell is finished")
+
+
 def test_two_calls_for_one_cell_make_it_once(
     whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any
 ) -> None:
@@ -432,8 +454,12 @@ def test_a_checkpoint_of_other_parameters_is_not_gone_on_from(
     changed["pretraining"]["learning_rate"] = 1e-4
     other = Store(tmp_path / store.file.name, tmp_path, store.roots)
     other.file.write_text(yaml.safe_dump(changed, sort_keys=False), encoding="utf-8")
-    while not _newest(tmp_path / "results"):
-        _killed(other, "pretrain", 3.0)
+    running = other.start("-c", PHASE, str(other.file), "pretrain")
+    while not _newest(tmp_path / "results") and running.poll() is None:
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert _newest(tmp_path / "results")
     assert not (other.folder_of(other.cell("pretrain")) / "run.json").exists()
     status, said = store.phase("pretrain")
     assert status == 0 and "goes on" not in said, said

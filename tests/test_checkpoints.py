@@ -26,17 +26,19 @@ FILES = (
 
 def train(
     folder: Path, sizes: Encoder = SIZES, before: Callable[[Any], None] = lambda model: None,
-    **changes: float,
+    updates: int = UPDATES, log: list | None = None, **changes: float,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     training.use_threads(1)
     training.set_seed(1)
     model = heads.MaskedLanguageModel(encoder.new(sizes, 50))
     before(model)
     blocks = torch.randint(4, 49, (40, 12), generator=torch.Generator().manual_seed(0))
-    plan = [list(range(i, i + 4)) for i in range(UPDATES)]
+    plan = [[(i + k) % 40 for k in range(4)] for i in range(updates)]
     data = batches.MaskedBlocks(blocks, plan, SPECIAL, 50, 0.3, seed=5)
     settings: dict[str, Any] = {"learning_rate": 1e-2, "warmup_ratio": 0.1, "weight_decay": 0.01}
-    training.train(model, data, folder, seed=5, what="small", **settings | changes)
+    found = training.train(model, data, folder, seed=5, what="small", **settings | changes)
+    if log is not None:
+        log += found
     return {name: weight.clone() for name, weight in model.state_dict().items()}
 
 
@@ -87,6 +89,22 @@ def test_sigterm_leaves_a_checkpoint_that_the_next_call_goes_on_from_to_the_bit(
     assert same(train(tmp_path / "ended"), whole)
     assert f"goes on from checkpoint-{update}" in capsys.readouterr().err
     record("SIGTERM while a phase trains")
+
+
+@pytest.mark.parametrize("update", [1, 75, 119])
+def test_the_log_of_a_training_that_went_on_is_that_of_one_that_was_not_disturbed(
+    update: int, tmp_path: Path, after_update: Any
+) -> None:
+    whole: list[dict[str, float]] = []
+    train(tmp_path / "whole", updates=120, log=whole)
+    assert [row["step"] for row in whole] == list(range(2, 121, 2))  # a row for two updates
+    after_update(update, terminate)
+    with pytest.raises(Stopped):
+        train(tmp_path / "ended", updates=120)
+    after_update(0, terminate)
+    again: list[dict[str, float]] = []
+    train(tmp_path / "ended", updates=120, log=again)
+    assert again == whole
 
 
 def test_sigterm_at_the_last_update_is_too_late_to_stop_anything(
@@ -204,6 +222,20 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(
         train(tmp_path, before=spoilt.append)
     assert not list(tmp_path.glob("checkpoint-*/trainer_state.json"))
     record("weights that are not finite")
+
+
+def test_weights_that_are_not_finite_at_the_end_are_no_result(
+    tmp_path: Path, after_update: Any
+) -> None:
+    spoilt: list[torch.nn.Module] = []
+
+    def spoil() -> None:
+        with torch.no_grad():
+            next(spoilt[0].parameters()).fill_(float("nan"))
+
+    after_update(119, spoil)
+    with pytest.raises(InputError, match=r"not finite at update 119|loss is nan"):
+        train(tmp_path, before=spoilt.append, updates=119)
 
 
 def test_evaluation_halves_a_batch_too_large_for_the_memory(

@@ -30,7 +30,7 @@ test: .venv/installed
 test-faults: .venv/installed
 	@rm -f tests/faults.csv
 	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest -q -rs \
-		tests/test_faults.py tests/test_checkpoints.py tests/test_bad_input.py
+		tests/test_faults.py tests/test_checkpoints.py tests/test_bad_input.py tests/slurm
 	@$(BIN)/python tests/faults_table.py
 
 # Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.

@@ -36,12 +36,15 @@ FURTHER = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the rare faults, but for the share of the day that CI asks for (`FAULT_SHARD`)."""
+    """Leave out SLURM and the rare faults; CI has the one, and a share of the others every day."""
     if "FAULTS" in os.environ:
         return
-    rare = [item for item in items if item.get_closest_marker("faults")]
-    share = rare[int(os.environ["FAULT_SHARD"]) % 4 :: 4] if "FAULT_SHARD" in os.environ else []
-    left_out = [item for item in rare if item not in share]
+    left_out = [item for item in items if item.get_closest_marker("faults")]
+    if "FAULT_SHARD" in os.environ:
+        share = left_out[int(os.environ["FAULT_SHARD"]) % 4 :: 4]
+        left_out = [item for item in left_out if item not in share]
+    else:
+        left_out += [item for item in items if item.get_closest_marker("slurm")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

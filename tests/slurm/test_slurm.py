@@ -18,7 +18,10 @@ import yaml
 
 from lib import paths, profile
 
-pytestmark = pytest.mark.skipif(bool(one_machine.missing()), reason=one_machine.missing())
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(bool(one_machine.missing()), reason=one_machine.missing()),
+]
 SLURM = ("--executor", "slurm", "--slurm-init-seconds-before-status-checks", "3")
 
 

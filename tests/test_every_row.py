@@ -97,7 +97,8 @@ def complete(run: results.Run, root: Path, split: str = "") -> None:
     record = json.loads((run.cell.folder / "run.json").read_text(encoding="utf-8"))
     assert record["parameters_hash"] == profile.digest(record["parameters"]) and record["data"]
     assert all(np.isfinite(entry["loss"]) for entry in record.get("log", []))
-    assert record.get("trained_on", [*tasks.get(target).train]) == [*tasks.get(target).train]
+    names = [*(record["parameters"]["target"]["train"] or tasks.get(target).train)]
+    assert record.get("trained_on", names) == names
     scores = pd.read_parquet(run.cell.folder / "scores.parquet")
     reported = scores[scores["reported"]].set_index("language")
     assert reported.index.is_unique and len(reported) == len(counted)

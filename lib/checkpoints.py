@@ -34,10 +34,8 @@ class Checkpoints(TrainerCallback):
         self.before: Any = None
 
     def __enter__(self) -> "Checkpoints":
-        # Who starts us may have blocked the signal, so that it waits for a training.
         if threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGTERM, self._ask)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return self
 
     def __exit__(self, *raised: object) -> None:

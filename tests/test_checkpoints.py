@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,14 +118,6 @@ def test_outside_a_training_sigterm_does_what_it_did_before(tmp_path: Path) -> N
     before = signal.getsignal(signal.SIGTERM)
     train(tmp_path)
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_a_signal_that_came_before_the_training_is_heard_in_it(tmp_path: Path) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # other threads do not block it
-    with pytest.raises(Stopped, match=f"update 1 of {UPDATES}"):
-        train(tmp_path)
-    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_checkpoints_are_left_by_the_clock(tmp_path: Path, after_update: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import corpora, profile, tasks
+from lib import corpora, profile, tasks, translations
 from lib.errors import InputError
 from lib.making import once
 from lib.profile import Budget, Pretraining, Profile
@@ -19,6 +19,7 @@ from lib.results import Cell, Run, finish, read
 HELD_OUT_EVERY = 50
 HELD_OUT_BLOCKS = 64
 TOKENIZER_CHARACTERS = 400_000
+LATER = ("translations",)
 
 
 def cell(settings: Profile, encoder_seed: int) -> Cell:
@@ -31,11 +32,16 @@ def parameters(settings: Profile, encoder_seed: int) -> dict[str, Any]:
     return {
         "data": profile.origin(settings),
         "encoder": settings.encoder.model_dump(),
-        "pretraining": settings.pretraining.model_dump(),
+        "pretraining": _described(settings.pretraining),
         "languages": settings.languages,
         "encoder_seed": encoder_seed,
         "threads": settings.workflow.threads,
     }
+
+
+def _described(budget: Pretraining) -> dict[str, Any]:
+    """Return the budget as recorded: a key that came later, and is not used, changes no record."""
+    return {key: value for key, value in budget.model_dump().items() if key not in LATER or value}
 
 
 def run(settings: Profile, encoder_seed: int, processes: int = 0) -> Run:
@@ -165,7 +171,9 @@ def _train(
 
     budget = settings.pretraining
     updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
-    data, held_out, sizes = masked_text(settings, texts, tokenizer, updates, budget, seed)
+    held = {code: set(lines[::HELD_OUT_EVERY]) for code, lines in texts.items()}
+    pairs = translations.load(settings, held) if budget.translations else {}
+    data, held_out, sizes = masked_text(settings, texts, tokenizer, updates, budget, seed, pairs)
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
@@ -183,6 +191,7 @@ def _train(
         "tokens": updates * tokens_of_update(settings, budget.batch_tokens),
         "updates": updates,
         "text_tokens": {code: n * (budget.block_tokens - 1) for code, n in sizes.items()},
+        "pairs": {code: len(lines) for code, lines in pairs.items()},
         "passes": round(float(seen.mean()), 2),
     }
     rows = [
@@ -205,9 +214,12 @@ def masked_text(
     updates: int,
     budget: Pretraining | Budget,
     seed: int,
+    pairs: dict[str, list[str]] | None = None,
 ) -> tuple[Any, dict[str, Any], dict[str, int]]:
     """Cut text into blocks and plan `updates` masked batches over all languages.
 
+    `pairs` are lines with their translations, which are drawn as if they were a language each, and
+    of which none is held out.
     Returns the batches, the blocks of each language that were held out, and how many were not.
     Raises InputError for a language with too little text for a block.
     """
@@ -227,8 +239,12 @@ def masked_text(
         rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], masking.block_tokens, special)
         held_out[code] = rest[:HELD_OUT_BLOCKS]
     sizes = {code: len(of_language) for code, of_language in blocks.items()}
+    for code, lines in (pairs or {}).items():
+        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
+        blocks[f"{code}, translated"] = batches.cut_blocks(ids, masking.block_tokens, special)
+    numbers = {name: len(found) for name, found in blocks.items()}
     per_batch = tokens_of_update(settings, budget.batch_tokens) // masking.block_tokens
-    plan = sample_blocks(sizes, masking.language_exponent, updates, per_batch, seed)
+    plan = sample_blocks(numbers, masking.language_exponent, updates, per_batch, seed)
     every = torch.cat(list(blocks.values()))
     data = batches.MaskedBlocks(
         every, plan, special, len(tokenizer), masking.masking_probability, seed,

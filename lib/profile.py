@@ -40,8 +40,8 @@ class Encoder(Strict):
     `attention` says how it reads sequences of several lengths: `padded`, `packed` into one row
     without padding (`lib.packing`), or whichever pays on the device (`auto`). `precision` is that
     of its products: bfloat16 where the device has it (`auto`), or float32 anywhere.
-    XLM-R's `initializer_range` is made for a width of 768. A width of 128 wants about 0.06: with
-    0.02 its attention stays even, and MLM on a plateau, for most of a short training (measured).
+    XLM-R's `initializer_range` is made for a width of 768: a width of 128 stays on a plateau of MLM
+    with it for most of a short training, and wants about 0.06 (measured).
     """
 
     path: str = ""
@@ -59,10 +59,11 @@ class Encoder(Strict):
 
 
 class Pretraining(Strict):
-    """Budget phase 1; `tokens: 0` takes the encoder as it is.
+    """Budget phase 1; `tokens: 0` takes the encoder as it is. `tokens_at_once` is as in `Budget`.
 
     `language_exponent` flattens the share of each language, q_i ∝ p_i^α (Conneau et al. 2020,
-    arXiv 1911.02116, section 3.1). `tokens_at_once` is as in `Budget`.
+    arXiv 1911.02116, section 3.1). Lines of these sources of `multilingual-text`, `translations` of
+    one another, are read in pairs too (TLM; Conneau & Lample 2019, arXiv 1901.07291, section 3.3).
     """
 
     tokens: Natural = 0
@@ -74,6 +75,7 @@ class Pretraining(Strict):
     masking_probability: Annotated[float, Field(gt=0, le=1)] = 0.15
     language_exponent: Share = 0.3
     text_characters: Natural = 0
+    translations: list[str] = Field(default_factory=list)
     tokens_at_once: Natural = 0
     checkpoint_updates: Natural = 500
 
@@ -299,10 +301,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def encoder_path(profile: Profile) -> str:
-    """Return the existing encoder: a folder of the repository, of the mirror, any other, or an id.
-
-    A mirror has it under its id, as `lib.hub_mirror` leaves it.
-    """
+    """Return the existing encoder: a folder of the repository, the mirror (by id), another; an id."""
     mirror = data_root(profile) if profile.world is None else None
     for place in (paths.REPOSITORY, *([mirror] if mirror else [])):
         if (place / profile.encoder.path).is_dir():
@@ -317,10 +316,9 @@ def _explain(error: Any) -> str:
 
 
 def data_root(profile: Profile) -> Path | None:
-    """Return the folder that the profile's data come from, or None for the hub.
+    """Return the folder that the data come from (a world has its own), or None for the hub.
 
-    A world has a folder of its own, named by its settings. Raises InputError where `DATA_ROOT`
-    names no folder.
+    Raises InputError where `DATA_ROOT` names no folder.
     """
     if profile.world is not None:
         return paths.worlds() / f"{profile.name}-{digest(_world(profile))[:8]}"
@@ -332,8 +330,9 @@ def data_root(profile: Profile) -> Path | None:
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def _world(profile: Profile) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""Lines that translate one another are found by their order, their lengths and what both hold."""
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import yaml
+
+from lib import paths, pretraining, profile, translations
+from lib.errors import InputError
+from lib.profile import Profile
+
+Text = tuple[list[str], list[str], set[tuple[int, int]]]
+
+
+def two_texts(lines: int, kept: float, seed: int, names: bool = True) -> Text:
+    """Write lines in two scripts, lose some of each, and say which of the rest belong together."""
+    chance = random.Random(seed)
+    first, second, together = [], [], set()
+    for number in range(lines):
+        length = chance.randint(2, 25)
+        name = f" Name{number % 40} {chance.randint(1, 999)}" if names and number % 3 == 0 else ""
+        ours = " ".join("a" * chance.randint(1, 9) for _ in range(length)) + name
+        theirs = "ж" * round(len(ours) * chance.gauss(1.2, 0.1)) + name
+        both = chance.random() < kept, chance.random() < kept
+        if all(both):
+            together.add((len(first), len(second)))
+        first += [ours] if both[0] else []
+        second += [theirs] if both[1] else []
+    return first, second, together
+
+
+@pytest.mark.parametrize(("kept", "names"), [(1.0, False), (0.97, False), (0.85, True)])
+def test_lines_are_paired_though_some_are_missing_on_either_side(kept: float, names: bool) -> None:
+    first, second, together = two_texts(800, kept, seed=1, names=names)
+    found = set(translations.pair(first, second))
+    assert len(found & together) > 0.9 * len(found)
+    assert len(found & together) > 0.7 * len(together)
+
+
+def test_pairs_rise_in_both_texts_and_are_the_same_seen_from_the_other() -> None:
+    first, second, _ = two_texts(300, 0.9, seed=2)
+    found = translations.pair(first, second)
+    assert all(a < c and b < d for (a, b), (c, d) in pairwise(found))
+    other = {(b, a) for a, b in translations.pair(second, first)}
+    assert len(other & set(found)) > 0.95 * len(found)
+
+
+def test_an_empty_text_has_no_pairs() -> None:
+    assert translations.pair([], ["a"]) == [] == translations.pair(["a"], [])
+
+
+@pytest.fixture
+def load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path], Any]
+) -> Callable[..., Profile]:
+    """Return a loader of a profile with other keys for phase 1, on a mirror of two languages."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "mirror"))
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+    write = writer(tmp_path / "mirror")
+    first, second, _ = two_texts(400, 0.95, seed=5)
+    for code, lines in (("en", first), ("de", second)):
+        rows = {"text": [*lines, f"only {code}"], "source": ["docs"] * len(lines) + ["news"]}
+        write("multilingual-text", code, "train", rows)
+    whole = yaml.safe_load((paths.REPOSITORY / "notebooks/profiles/small_cpu.yaml").read_text())
+
+    def one(**keys: Any) -> Profile:
+        content = whole | {
+            "languages": ["en", "de"],
+            "encoder": {"layers": 1, "hidden_size": 16, "vocabulary_size": 200,
+                        "feed_forward_size": 16},
+            "pretraining": {"tokens": 4096, "block_tokens": 64} | keys,
+            "targets": {"udpos": {"updates": 1}, "panx": {"updates": 1}, "tatoeba": {}},
+            "clean_targets": ["panx"],
+        }  # fmt: skip
+        (tmp_path / "pairs.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        return profile.load("pairs")
+
+    return one
+
+
+def test_every_second_pair_has_the_translation_first_and_held_out_lines_stay_out(
+    load: Callable[..., Profile],
+) -> None:
+    settings = load(translations=["docs"])
+    text = pretraining.texts_of(settings)
+    held_out = {code: {*lines[::50]} for code, lines in text.items()}
+    lines = translations.load(settings, held_out)["de"]
+    assert len(lines) > 250
+    assert all(line.startswith("a") for line in lines[::2])
+    assert all(line.startswith("ж") for line in lines[1::2])
+    of_german = [line.rpartition("a ")[2] if i % 2 == 0 else line for i, line in enumerate(lines)]
+    assert not any(line == held or line.startswith(held + " a") for line in of_german
+                   for held in held_out["de"])  # fmt: skip
+    assert not any("only" in line for line in lines)
+
+
+def test_pretraining_reads_the_pairs_and_says_how_many(load: Callable[..., Profile]) -> None:
+    plain, paired = (load(translations=names) for names in ([], ["docs"]))
+    facts = pretraining.run(paired, 1).facts
+    assert facts["pairs"]["de"] > 250
+    assert set(facts["text_tokens"]) == {"en", "de"}
+    # A record made before there was such a key stands as it is.
+    assert "translations" not in pretraining.parameters(plain, 1)["pretraining"]
+    assert pretraining.parameters(paired, 1)["pretraining"]["translations"] == ["docs"]
+
+
+def test_a_source_that_is_not_there_is_refused_by_name(load: Callable[..., Profile]) -> None:
+    settings = load(translations=["news", "bible"])
+    with pytest.raises(InputError, match="no source 'bible'; expected some of docs, news"):
+        translations.load(settings, {"en": set(), "de": set()})
+
+
+def test_real_translations_are_found(mirror: Path) -> None:
+    # SIB-200 holds the same sentences in the same order: place 1 translates place 1.
+    found = {}
+    for code in ("en", "de", "tr"):
+        table = datasets.load_dataset(str(mirror / "multilingual-text"), code, split="train")
+        found[code] = [row["text"] for row in table if row["source"] == "sib200"]
+    for code in ("de", "tr"):
+        pairs = translations.pair(found["en"], found[code])
+        assert sum(a == b for a, b in pairs) > 0.95 * len(found["en"])

@@ -301,7 +301,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def encoder_path(profile: Profile) -> str:
-    """Return the existing encoder: a folder of the repository, the mirror (by id), another; an id."""
+    """Return the existing encoder: a folder, of the repository or mirror or another, or an id."""
     mirror = data_root(profile) if profile.world is None else None
     for place in (paths.REPOSITORY, *([mirror] if mirror else [])):
         if (place / profile.encoder.path).is_dir():

@@ -103,10 +103,7 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         tokenizer = encoder.load_tokenizer(path, revision)
         model = encoder.load_for_mlm(path, revision, settings.encoder)
     else:
-        sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
-        tokenizer = encoder.train_tokenizer(
-            sample, settings.encoder.vocabulary_size, settings.encoder.tokenizer
-        )
+        tokenizer = tokenizer_of(settings, texts)
         training.set_seed(encoder_seed)
         model = encoder.new(settings.encoder, len(tokenizer))
     log, facts, scores = _train(settings, encoder_seed, texts, tokenizer, model, here)
@@ -141,6 +138,23 @@ def texts_of(settings: Profile) -> dict[str, list[str]]:
     return {code: _text(settings, code) for code in settings.languages}
 
 
+def tokenizer_of(settings: Profile, texts: dict[str, list[str]]) -> Any:
+    """Train the tokenizer of an encoder of our own on an even sample of every language."""
+    from lib import encoder
+
+    sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
+    kind, size = settings.encoder.tokenizer, settings.encoder.vocabulary_size
+    return encoder.train_tokenizer(sample, size, kind)
+
+
+def pairs_of(settings: Profile, texts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Load the lines of translations that are read together, by language; none that is held out."""
+    if not settings.pretraining.translations:
+        return {}
+    held_out = {code: set(lines[::HELD_OUT_EVERY]) for code, lines in texts.items()}
+    return translations.load(settings, held_out)
+
+
 def _text(settings: Profile, code: str) -> list[str]:
     lines = [e["text"] for e in corpora.load(settings, tasks.TEXT, code) if e["text"].strip()]
     lines = _head(lines, settings.pretraining.text_characters)
@@ -171,8 +185,7 @@ def _train(
 
     budget = settings.pretraining
     updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
-    held = {code: set(lines[::HELD_OUT_EVERY]) for code, lines in texts.items()}
-    pairs = translations.load(settings, held) if budget.translations else {}
+    pairs = pairs_of(settings, texts)
     data, held_out, sizes = masked_text(settings, texts, tokenizer, updates, budget, seed, pairs)
     log = training.train(
         heads.MaskedLanguageModel(model),
@@ -196,7 +209,7 @@ def _train(
     }
     rows = [
         {"language": code, "metric": "masked_accuracy", "value": value, "n": n, "split": "held-out"}
-        for code, (value, n) in _accuracy(model, held_out, tokenizer).items()
+        for code, (value, _, n) in validated(model, held_out, tokenizer).items()
     ]
     return log, facts, pd.DataFrame(rows)
 
@@ -273,8 +286,13 @@ def sample_blocks(
     return order.reshape(updates, per_batch).tolist()
 
 
-def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str, tuple[float, int]]:
-    """Return the share of masked tokens predicted right, and their number, per language."""
+def validated(
+    model: Any, held_out: dict[str, Any], tokenizer: Any
+) -> dict[str, tuple[float, float, int]]:
+    """Return per language of masked tokens the share predicted right, the loss, and their number.
+
+    The loss is their mean cross-entropy, in nats.
+    """
     import torch
 
     from lib import batches, heads
@@ -285,14 +303,17 @@ def _accuracy(model: Any, held_out: dict[str, Any], tokenizer: Any) -> dict[str,
     found = {}
     for code, blocks in held_out.items():
         plan = [list(range(i, min(i + 16, len(blocks)))) for i in range(0, len(blocks), 16)]
-        right = total = 0
+        right, loss, total = 0, 0.0, 0
         data = batches.MaskedBlocks(blocks, plan, special, vocabulary, 0.15, seed=0)
         with torch.inference_mode():
             for number in range(len(data)):
                 batch = {key: value.to(device) for key, value in data[number].items()}
-                right += int((head(**batch)["predictions"] == batch["labels"]).sum())
-                total += len(batch["labels"])
-        found[code] = (right / total if total else float("nan"), total)
+                predicted, labels = head(**batch), batch["labels"]
+                right += int((predicted["predictions"] == labels).sum())
+                loss += float(predicted["loss"]) * len(labels) if len(labels) else 0.0
+                total += len(labels)
+        none = float("nan")
+        found[code] = (right / total, loss / total, total) if total else (none, none, 0)
     return found
 
 

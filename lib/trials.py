@@ -1,0 +1,133 @@
+"""Try other sizes and rates of an encoder on short budgets, and say how well each predicts text.
+
+`python -m lib.trials small_cpu --minutes 4 '{}' '{layers: 4, hidden_size: 192}'` tries keys of the
+profile's `encoder` and `pretraining`. They are judged by held-out text of the profile's languages
+alone: no task, no test set. Rows are added to `figures/<profile>/trials.csv`.
+"""
+
+import argparse
+import copy
+import csv
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from lib import paths, pretraining, profile
+from lib.errors import InputError
+from lib.profile import Profile
+
+MOST_UPDATES = 30_000
+TIMED = 30  # updates
+
+
+def changed(settings: Profile, keys: dict[str, Any]) -> Profile:
+    """Return the profile with these keys of its encoder and pre-training; an encoder of our own.
+
+    Raises InputError for a key that neither has, or a value of a wrong type.
+    """
+    parts = {"encoder": settings.encoder, "pretraining": settings.pretraining}
+    for key, value in keys.items():
+        place = next((name for name, part in parts.items() if key in type(part).model_fields), "")
+        if not place:
+            raise InputError(f"trial: no key {key!r} in encoder or pretraining")
+        try:
+            parts[place] = type(parts[place]).model_validate(
+                parts[place].model_dump() | {key: value}
+            )
+        except ValidationError as error:
+            raise InputError(f"trial: {key}: {error.errors()[0]['msg']}, found {value!r}") from None
+    return settings.model_copy(update=parts | {"encoder": parts["encoder"].model_copy(
+        update={"path": ""})})  # fmt: skip
+
+
+def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
+    """Train an encoder for about so many minutes, on a schedule of that length; say what came out.
+
+    `loss` is of masked tokens of held-out text, in nats, mean over languages; `loss_of_character`
+    is that times the tokens of a character, by which vocabularies compare.
+    """
+    from lib import encoder, heads, training
+
+    training.use_threads(settings.workflow.threads)
+    budget, texts = settings.pretraining, pretraining.texts_of(settings)
+    tokenizer = pretraining.tokenizer_of(settings, texts)
+    training.set_seed(seed)
+    model = encoder.new(settings.encoder, len(tokenizer))
+    pairs = pretraining.pairs_of(settings, texts)
+    data, held_out, sizes = pretraining.masked_text(
+        settings, texts, tokenizer, MOST_UPDATES, budget, seed, pairs
+    )
+    plan = data.plan
+
+    def train(head: Any, updates: int) -> float:
+        data.plan, started = plan[:updates], time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            training.train(
+                head, data, Path(folder), learning_rate=budget.learning_rate,
+                warmup_ratio=budget.warmup_ratio, weight_decay=budget.weight_decay, seed=seed,
+                what="trial",
+            )  # fmt: skip
+        return time.perf_counter() - started
+
+    each = train(heads.MaskedLanguageModel(copy.deepcopy(model)), TIMED) / TIMED
+    updates = min(round(60 * minutes / each), MOST_UPDATES)
+    seconds = train(heads.MaskedLanguageModel(model), updates)
+    found = pretraining.validated(model, held_out, tokenizer)
+    tokens = updates * pretraining.tokens_of_update(settings, budget.batch_tokens)
+    characters = sum(map(len, (line for lines in texts.values() for line in lines)))
+    of_text = sum(sizes.values()) * (budget.block_tokens - 1)
+    loss = float(np.nanmean([losses for _, losses, _ in found.values()]))
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "minutes": round(seconds / 60, 2),
+        "tokens": tokens,
+        "tokens_per_second": round(tokens / seconds),
+        "loss": round(loss, 4),
+        "loss_of_character": round(loss * of_text / characters, 4),
+        "masked_accuracy": round(float(np.nanmean([right for right, *_ in found.values()])), 4),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the trials that are asked for, and add a row of each to the profile's table."""
+    parser = argparse.ArgumentParser(prog="python -m lib.trials", description=__doc__)
+    parser.add_argument("profile", help="its languages, text and settings")
+    parser.add_argument("keys", nargs="+", help="'{}', or changed keys: '{layers: 4}'")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training, each")
+    asked = parser.parse_args(arguments)
+    settings = profile.load(asked.profile, whole=True)
+    file = paths.figures(settings.name) / "trials.csv"
+    trials = [(text, changed(settings, _mapping(text))) for text in asked.keys]
+    for text, tried in trials:
+        row = {"trial": text, **run(tried, asked.minutes)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = not file.is_file()
+        with file.open("a", encoding="utf-8", newline="") as table:
+            writer = csv.DictWriter(table, list(row), lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        keys = yaml.safe_load(text)
+    except yaml.YAMLError:
+        keys = None
+    if not isinstance(keys, dict):
+        raise InputError(f"trial: {text!r}, expected a mapping such as {{layers: 4}}")
+    return keys
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))

@@ -78,8 +78,8 @@ def _read(
         version = partial(ccgbank.fingerprint, folder)
     else:
         table = _table(source.dataset, config, source.split, root)
-    for record in _recordings if table is not None else []:
-        record[f"{source.dataset}/{config}"] = version()
+    if table is not None and _recordings:
+        note({f"{source.dataset}/{config}": version()})
     if table is not None:
         return columns.read(table, source, language)
     if required:
@@ -196,6 +196,12 @@ def recording() -> Iterator[dict[str, str]]:
         yield record
     finally:
         _recordings.remove(record)
+
+
+def note(data: dict[str, str]) -> None:
+    """Add to what is being recorded: what was read another way, or earlier."""
+    for record in _recordings:
+        record.update(data)
 
 
 def evaluation_source(task: Task, split: str = "") -> Source:

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -279,14 +279,12 @@ def _order(job: _Job, parts: dict[str, _Part]) -> list[str]:
 
 def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
     """Return the batches of MLM on the text of every language, its head, and its tokens."""
-    from lib import heads
+    from lib import heads, text_blocks
 
-    texts = pretraining.texts_of(job.settings)
-    data, _, _ = pretraining.masked_text(
-        job.settings, texts, job.tokenizer, updates, job.budget, job.seed
-    )
+    blocks = replace(text_blocks.prepare(job.settings).blocks, pairs={})
+    data = text_blocks.masked(job.settings, blocks, job.tokenizer, updates, job.budget, job.seed)
     head = heads.MaskedLanguageModel(model)
-    tokens = pretraining.tokens_of_update(job.settings, job.budget.batch_tokens)
+    tokens = text_blocks.tokens_of_update(job.settings, job.budget.batch_tokens)
     return data, head, updates * tokens
 
 
@@ -311,19 +309,18 @@ def _scores(
 
 def _train_masked(job: _Job) -> tuple[dict[str, Any], pd.DataFrame]:
     """Continue MLM on the very text of a task: same tokens and updates, no labels."""
-    from lib import batches, encoder, heads, training
+    from lib import batches, encoder, heads, text_blocks, training
 
     settings, masking = job.settings, job.settings.pretraining
     examples = examples_of(settings, job.how.text_of, job.how, job.seed)
     special = batches.SpecialTokens.of(job.tokenizer)
     ids = job.tokenizer(text_of(examples), add_special_tokens=False)["input_ids"]
     blocks = batches.cut_blocks(ids, masking.block_tokens, special)
-    tokens = pretraining.tokens_of_update(settings, job.budget.batch_tokens)
+    tokens = text_blocks.tokens_of_update(settings, job.budget.batch_tokens)
     lengths = [masking.block_tokens] * len(blocks)
     updates = batches.number_of_updates(lengths, job.budget)
-    sizes: dict[str, int] = {settings.source_language: len(blocks)}
     per_batch = tokens // masking.block_tokens
-    plan = pretraining.sample_blocks(sizes, 1.0, updates, per_batch, job.seed)
+    plan = text_blocks.sample([len(blocks)], 1.0, updates, per_batch, job.seed)
     training.set_seed(job.seed)
     model = encoder.load_for_mlm(*job.location, settings.encoder)
     data = batches.MaskedBlocks(

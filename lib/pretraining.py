@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import corpora, profile, tasks, translations
+from lib import profile
 from lib.errors import InputError
 from lib.making import once
-from lib.profile import Budget, Pretraining, Profile
+from lib.profile import Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
-HELD_OUT_EVERY = 50
-HELD_OUT_BLOCKS = 64
-TOKENIZER_CHARACTERS = 400_000
 LATER = ("translations",)
 
 
@@ -78,7 +75,7 @@ def _make(settings: Profile, encoder_seed: int, processes: int) -> Run:
 
 
 def _make_here(settings: Profile, encoder_seed: int) -> Run:
-    from lib import distributed, encoder, training
+    from lib import distributed, encoder, text_blocks, training
 
     here, wanted = cell(settings, encoder_seed), parameters(settings, encoder_seed)
     started = time.perf_counter()
@@ -96,17 +93,15 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
             started=started,
         )
 
-    with corpora.recording() as data:
-        texts = texts_of(settings)
+    prepared = text_blocks.prepare(settings)
+    tokenizer = prepared.tokenizer
     if settings.encoder.path:
         path, revision = profile.encoder_path(settings), settings.encoder.revision
-        tokenizer = encoder.load_tokenizer(path, revision)
         model = encoder.load_for_mlm(path, revision, settings.encoder)
     else:
-        tokenizer = tokenizer_of(settings, texts)
         training.set_seed(encoder_seed)
         model = encoder.new(settings.encoder, len(tokenizer))
-    log, facts, scores = _train(settings, encoder_seed, texts, tokenizer, model, here)
+    log, facts, scores = _train(settings, encoder_seed, prepared, model, here)
     if not distributed.is_first():
         return Run(here, {})
     encoder.save(model, tokenizer, here.work / "encoder")
@@ -115,7 +110,7 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         "processes": distributed.processes(),
         "parameters_number": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
-        "data": data,
+        "data": prepared.facts["data"],
         "padding": 0.0,
         **encoder.reading(model),
     }
@@ -130,63 +125,20 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     return str(done.cell.folder / "encoder"), ""
 
 
-def texts_of(settings: Profile) -> dict[str, list[str]]:
-    """Load the lines of text of every language of the profile.
-
-    Raises InputError for a language without text.
-    """
-    return {code: _text(settings, code) for code in settings.languages}
-
-
-def tokenizer_of(settings: Profile, texts: dict[str, list[str]]) -> Any:
-    """Train the tokenizer of an encoder of our own on an even sample of every language."""
-    from lib import encoder
-
-    sample = [line for lines in texts.values() for line in _head(lines, TOKENIZER_CHARACTERS)]
-    kind, size = settings.encoder.tokenizer, settings.encoder.vocabulary_size
-    return encoder.train_tokenizer(sample, size, kind)
-
-
-def pairs_of(settings: Profile, texts: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Load the lines of translations that are read together, by language; none that is held out."""
-    if not settings.pretraining.translations:
-        return {}
-    held_out = {code: set(lines[::HELD_OUT_EVERY]) for code, lines in texts.items()}
-    return translations.load(settings, held_out)
-
-
-def _text(settings: Profile, code: str) -> list[str]:
-    lines = [e["text"] for e in corpora.load(settings, tasks.TEXT, code) if e["text"].strip()]
-    lines = _head(lines, settings.pretraining.text_characters)
-    if not lines:
-        raise InputError(f"multilingual-text {code}: no line of text; expected some")
-    return lines
-
-
-def _head(lines: list[str], characters: int) -> list[str]:
-    """Keep an even sample of lines of about so many characters (0: all)."""
-    total = sum(map(len, lines))
-    if not characters or total <= characters:
-        return lines
-    step = total / characters
-    return [lines[int(i * step)] for i in range(int(len(lines) / step))]
-
-
 def _train(
     settings: Profile,
     seed: int,
-    texts: dict[str, list[str]],
-    tokenizer: Any,
+    prepared: Any,
     model: Any,
     here: Cell,
 ) -> tuple[list[dict[str, float]], dict[str, Any], pd.DataFrame]:
     """Train by MLM; return the log, the counts and the masked accuracy per language."""
-    from lib import distributed, heads, training
+    from lib import distributed, heads, text_blocks, training
 
-    budget = settings.pretraining
-    updates = max(1, budget.tokens // tokens_of_update(settings, budget.batch_tokens))
-    pairs = pairs_of(settings, texts)
-    data, held_out, sizes = masked_text(settings, texts, tokenizer, updates, budget, seed, pairs)
+    budget, blocks, tokenizer = settings.pretraining, prepared.blocks, prepared.tokenizer
+    of_update = text_blocks.tokens_of_update(settings, budget.batch_tokens)
+    updates = max(1, budget.tokens // of_update)
+    data = text_blocks.masked(settings, blocks, tokenizer, updates, budget, seed)
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
@@ -201,89 +153,17 @@ def _train(
     )
     seen = np.unique([i for batch in data.plan for i in batch], return_counts=True)[1]
     facts = {
-        "tokens": updates * tokens_of_update(settings, budget.batch_tokens),
+        "tokens": updates * of_update,
         "updates": updates,
-        "text_tokens": {code: n * (budget.block_tokens - 1) for code, n in sizes.items()},
-        "pairs": {code: len(lines) for code, lines in pairs.items()},
+        "text_tokens": blocks.tokens,
+        "pairs": prepared.facts["pairs"],
         "passes": round(float(seen.mean()), 2),
     }
     rows = [
         {"language": code, "metric": "masked_accuracy", "value": value, "n": n, "split": "held-out"}
-        for code, (value, _, n) in validated(model, held_out, tokenizer).items()
+        for code, (value, _, n) in validated(model, blocks.held_out, tokenizer).items()
     ]
     return log, facts, pd.DataFrame(rows)
-
-
-def tokens_of_update(settings: Profile, batch_tokens: int) -> int:
-    """Return the tokens of an update: as many whole blocks as fit."""
-    block = settings.pretraining.block_tokens
-    return max(1, batch_tokens // block) * block
-
-
-def masked_text(
-    settings: Profile,
-    texts: dict[str, list[str]],
-    tokenizer: Any,
-    updates: int,
-    budget: Pretraining | Budget,
-    seed: int,
-    pairs: dict[str, list[str]] | None = None,
-) -> tuple[Any, dict[str, Any], dict[str, int]]:
-    """Cut text into blocks and plan `updates` masked batches over all languages.
-
-    `pairs` are lines with their translations, which are drawn as if they were a language each, and
-    of which none is held out.
-    Returns the batches, the blocks of each language that were held out, and how many were not.
-    Raises InputError for a language with too little text for a block.
-    """
-    import torch
-
-    from lib import batches
-
-    masking, special = settings.pretraining, batches.SpecialTokens.of(tokenizer)
-    blocks, held_out = {}, {}
-    for code, lines in texts.items():
-        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
-        kept = [sequence for i, sequence in enumerate(ids) if i % HELD_OUT_EVERY]
-        blocks[code] = batches.cut_blocks(kept, masking.block_tokens, special)
-        if not len(blocks[code]):
-            raise InputError(f"multilingual-text {code}: too little text for a single block of "
-                             f"{masking.block_tokens} tokens")  # fmt: skip
-        rest = batches.cut_blocks(ids[::HELD_OUT_EVERY], masking.block_tokens, special)
-        held_out[code] = rest[:HELD_OUT_BLOCKS]
-    sizes = {code: len(of_language) for code, of_language in blocks.items()}
-    for code, lines in (pairs or {}).items():
-        ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
-        blocks[f"{code}, translated"] = batches.cut_blocks(ids, masking.block_tokens, special)
-    numbers = {name: len(found) for name, found in blocks.items()}
-    per_batch = tokens_of_update(settings, budget.batch_tokens) // masking.block_tokens
-    plan = sample_blocks(numbers, masking.language_exponent, updates, per_batch, seed)
-    every = torch.cat(list(blocks.values()))
-    data = batches.MaskedBlocks(
-        every, plan, special, len(tokenizer), masking.masking_probability, seed,
-        budget.tokens_at_once,
-    )  # fmt: skip
-    return data, held_out, sizes
-
-
-def sample_blocks(
-    sizes: dict[str, int], exponent: float, updates: int, per_batch: int, seed: int
-) -> list[list[int]]:
-    """Draw the blocks of each batch: a language by q_i ∝ p_i^α, then its blocks in turn, shuffled.
-
-    Blocks are numbered through the languages in order. Returns `updates` lists of `per_batch`.
-    """
-    rng = np.random.default_rng(seed)
-    counts = np.array(list(sizes.values()), dtype=float)
-    shares = (counts / counts.sum()) ** exponent
-    drawn = rng.choice(len(counts), size=updates * per_batch, p=shares / shares.sum())
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(int)
-    order = np.empty(len(drawn), dtype=int)
-    for language, size in enumerate(counts.astype(int)):
-        places = np.flatnonzero(drawn == language)
-        rounds = [rng.permutation(size) for _ in range(len(places) // size + 1)]
-        order[places] = starts[language] + np.concatenate(rounds)[: len(places)]
-    return order.reshape(updates, per_batch).tolist()
 
 
 def validated(

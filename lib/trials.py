@@ -52,17 +52,14 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     `loss` is of masked tokens of held-out text, in nats, mean over languages; `loss_of_character`
     is that times the tokens of a character, by which vocabularies compare.
     """
-    from lib import encoder, heads, training
+    from lib import encoder, heads, text_blocks, training
 
     training.use_threads(settings.workflow.threads)
-    budget, texts = settings.pretraining, pretraining.texts_of(settings)
-    tokenizer = pretraining.tokenizer_of(settings, texts)
+    budget, prepared = settings.pretraining, text_blocks.prepare(settings)
+    blocks, tokenizer = prepared.blocks, prepared.tokenizer
     training.set_seed(seed)
     model = encoder.new(settings.encoder, len(tokenizer))
-    pairs = pretraining.pairs_of(settings, texts)
-    data, held_out, sizes = pretraining.masked_text(
-        settings, texts, tokenizer, MOST_UPDATES, budget, seed, pairs
-    )
+    data = text_blocks.masked(settings, blocks, tokenizer, MOST_UPDATES, budget, seed)
     plan = data.plan
 
     def train(head: Any, updates: int) -> float:
@@ -78,10 +75,9 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     each = train(heads.MaskedLanguageModel(copy.deepcopy(model)), TIMED) / TIMED
     updates = min(round(60 * minutes / each), MOST_UPDATES)
     seconds = train(heads.MaskedLanguageModel(model), updates)
-    found = pretraining.validated(model, held_out, tokenizer)
-    tokens = updates * pretraining.tokens_of_update(settings, budget.batch_tokens)
-    characters = sum(map(len, (line for lines in texts.values() for line in lines)))
-    of_text = sum(sizes.values()) * (budget.block_tokens - 1)
+    found = pretraining.validated(model, blocks.held_out, tokenizer)
+    tokens = updates * text_blocks.tokens_of_update(settings, budget.batch_tokens)
+    of_character = sum(blocks.tokens.values()) / sum(prepared.facts["characters"].values())
     loss = float(np.nanmean([losses for _, losses, _ in found.values()]))
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -89,7 +85,7 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": round(tokens / seconds),
         "loss": round(loss, 4),
-        "loss_of_character": round(loss * of_text / characters, 4),
+        "loss_of_character": round(loss * of_character, 4),
         "masked_accuracy": round(float(np.nanmean([right for right, *_ in found.values()])), 4),
     }
 

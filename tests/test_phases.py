@@ -25,6 +25,7 @@ from lib import (
     profile,
     results,
     tasks,
+    text_blocks,
     transfer,
 )  # fmt: skip
 from lib.errors import InputError
@@ -478,7 +479,7 @@ def test_an_encoder_that_is_not_there_is_refused_before_training(
 def test_languages_are_drawn_by_their_flattened_share() -> None:
     sizes = {"en": 800, "qaa": 150, "qab": 50}
     weights = {code: (size / 1000) ** 0.5 for code, size in sizes.items()}
-    plan = pretraining.sample_blocks(sizes, 0.5, 2000, 8, seed=1)
+    plan = text_blocks.sample([*sizes.values()], 0.5, 2000, 8, seed=1)
     assert {len(batch) for batch in plan} == {8}
     drawn = np.array(plan).ravel()
     edges = np.cumsum([0, *sizes.values()])

@@ -10,7 +10,7 @@ import datasets
 import pytest
 import yaml
 
-from lib import paths, pretraining, profile, translations
+from lib import paths, pretraining, profile, text_blocks, translations
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -88,7 +88,7 @@ def test_every_second_pair_has_the_translation_first_and_held_out_lines_stay_out
     load: Callable[..., Profile],
 ) -> None:
     settings = load(translations=["docs"])
-    text = pretraining.texts_of(settings)
+    text = text_blocks.texts_of(settings)
     held_out = {code: {*lines[::50]} for code, lines in text.items()}
     lines = translations.load(settings, held_out)["de"]
     assert len(lines) > 250

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib import paths, pretraining, trials
+from lib import paths, text_blocks, trials
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -32,9 +32,9 @@ def test_a_key_that_cannot_be_is_refused(micro: Profile, keys: dict, said: str) 
 
 
 def test_a_trial_says_how_well_an_encoder_predicts_text(micro: Profile) -> None:
-    row = trials.run(micro, minutes=0.01)
-    texts = pretraining.texts_of(micro)
-    tokenizer = pretraining.tokenizer_of(micro, texts)
+    row = trials.run(trials.changed(micro, {"block_tokens": 8}), minutes=0.01)
+    texts = text_blocks.texts_of(micro)
+    tokenizer = text_blocks.tokenizer_of(micro, texts)
     lines = [line for each in texts.values() for line in each]
     tokens = sum(map(len, tokenizer(lines, add_special_tokens=False)["input_ids"])) + len(lines)
     rate = tokens / sum(map(len, lines))
@@ -47,10 +47,10 @@ def test_rows_of_the_table_are_added_one_by_one(
 ) -> None:
     monkeypatch.setenv("FIGURES_ROOT", str(tmp_path))
     monkeypatch.setattr(trials.profile, "load", lambda *_, **__: micro)
-    for keys in ("{}", "{layers: 2}"):
+    for keys in ("{block_tokens: 8}", "{block_tokens: 8, layers: 2}"):
         trials.main(["micro", keys, "--minutes", "0.005"])
     table = pd.read_csv(paths.figures(micro.name) / "trials.csv")
-    assert list(table.trial) == ["{}", "{layers: 2}"]
+    assert list(table.trial) == ["{block_tokens: 8}", "{block_tokens: 8, layers: 2}"]
     assert table.parameters[1] > table.parameters[0]
     with pytest.raises(InputError, match="expected a mapping"):
         trials.main(["micro", "layers=2"])

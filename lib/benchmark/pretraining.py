@@ -14,8 +14,7 @@ import pandas as pd
 import torch
 from transformers import DataCollatorForLanguageModeling
 
-from lib import heads
-from lib import pretraining as phase
+from lib import heads, text_blocks
 from lib.benchmark import material, measuring, stock
 from lib.profile import Pretraining, Profile
 
@@ -38,7 +37,7 @@ def measure(quick: bool) -> pd.DataFrame:
     """
     settings, small = (_settings(characters) for characters in (1000 if quick else 1600, 600))
     tokenizer = material.tokenizer_of(settings)
-    texts, short = phase.texts_of(settings), phase.texts_of(small)
+    texts, short = text_blocks.texts_of(settings), text_blocks.texts_of(small)
     lengths = [len(ids) for ids in tokenizer(_lines(texts))["input_ids"]]
     material.say_lengths(PART, lengths)
     tables = []
@@ -101,10 +100,14 @@ def _recipes(
 ) -> dict[str, measuring.Recipe]:
     """Return the recipes over a text."""
     budget, special = settings.pretraining, torch.tensor(tokenizer.all_special_ids)
-    length, of_update = budget.block_tokens, phase.tokens_of_update(settings, budget.batch_tokens)
+    length, of_update = (
+        budget.block_tokens,
+        text_blocks.tokens_of_update(settings, budget.batch_tokens),
+    )
     whole = tokenizer(_lines(texts), return_special_tokens_mask=True)
     updates = max(1, sum(map(len, whole["input_ids"])) // of_update)
-    data, _, _ = phase.masked_text(settings, texts, tokenizer, updates, budget, seed=1)
+    blocks = text_blocks.cut(texts, tokenizer, length)
+    data = text_blocks.masked(settings, blocks, tokenizer, updates, budget, seed=1)
 
     def count(rows: Sequence[Sequence[int]] | torch.Tensor) -> int:
         flat = rows if isinstance(rows, torch.Tensor) else torch.tensor(list(chain(*rows)))

@@ -1,0 +1,106 @@
+"""Text is cut once, kept, and read again as it was; it may travel without the text itself."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+
+from lib import corpora, paths, pretraining, profile, text_blocks
+from lib.profile import Profile
+from lib.text_blocks import Prepared
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]) -> Profile:
+    """Return a profile of two real languages whose mirror, and store, are the test's own."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    lines(write, "en", 300)
+    lines(write, "de", 300)
+    settings = profile.load("small_cpu")
+    own = settings.encoder.model_copy(update={
+        "path": "", "vocabulary_size": 150, "layers": 1, "hidden_size": 16})  # fmt: skip
+    budget = settings.pretraining.model_copy(update={"tokens": 2048, "block_tokens": 16})
+    return settings.model_copy(
+        update={"languages": ["en", "de"], "encoder": own, "pretraining": budget}
+    )
+
+
+def lines(write: Callable[..., None], code: str, number: int) -> None:
+    text = [f"{code} line {i} of {chr(97 + i % 26) * (1 + i % 7)}" for i in range(number)]
+    write("multilingual-text", code, "train", {"text": text, "source": ["s"] * number})
+
+
+def same(one: Prepared, other: Prepared) -> bool:
+    text = ["en line 3 of aaaa"]
+    return (
+        one.facts == other.facts
+        and one.tokenizer(text)["input_ids"] == other.tokenizer(text)["input_ids"]
+        and list(one.blocks.read) == list(other.blocks.read)
+        and all(torch.equal(one.blocks.read[c], other.blocks.read[c]) for c in one.blocks.read)
+    )
+
+
+def test_what_is_kept_is_what_was_cut(real: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = text_blocks.prepare(real)
+    monkeypatch.setattr(text_blocks, "_make", None)  # nothing is cut again
+    with corpora.recording() as data:
+        again = text_blocks.prepare(real)
+    assert same(first, again)
+    assert set(data) == {"multilingual-text/en", "multilingual-text/de"}
+    assert first.blocks.tokens["en"] == len(first.blocks.read["en"]) * 15
+
+
+def test_a_text_that_changed_is_cut_anew(real: Profile, write: Callable[..., None]) -> None:
+    before = text_blocks.prepare(real).facts["characters"]
+    lines(write, "de", 200)
+    corpora._table.cache_clear()
+    after = text_blocks.prepare(real).facts["characters"]
+    assert after["de"] < before["de"] and after["en"] == before["en"]
+
+
+def test_other_settings_of_the_text_are_kept_apart_and_those_of_training_are_not(
+    real: Profile,
+) -> None:
+    def folder(**changes: object) -> Path:
+        budget = real.pretraining.model_copy(update=changes)
+        return text_blocks.kept_in(real.model_copy(update={"pretraining": budget}))
+
+    assert folder() == folder(learning_rate=1.0, tokens=5, masking_probability=0.4)
+    assert len({folder(), folder(block_tokens=32), folder(translations=["s"])}) == 3
+
+
+def test_an_encoder_is_trained_where_the_blocks_are_but_the_text_is_not(
+    real: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = pretraining.run(real, 1).facts
+    shutil.rmtree(tmp_path / "multilingual-text")
+    shutil.rmtree(tmp_path / "results" / real.name)
+    there = pretraining.run(real, 1).facts
+    for key in ("data", "files", "log", "text_tokens", "parameters_hash"):
+        assert here[key] == there[key]
+
+
+@pytest.mark.parametrize("damaged", ["blocks.safetensors", "facts.json", "tokenizer.json"])
+def test_damaged_blocks_are_cut_anew(real: Profile, damaged: str) -> None:
+    first = text_blocks.prepare(real)
+    file = text_blocks.kept_in(real) / damaged
+    file.write_bytes(file.read_bytes()[:50])
+    assert same(text_blocks.prepare(real), first)
+    assert file.stat().st_size > 50
+
+
+def test_without_room_blocks_are_not_kept_and_training_goes_on(
+    real: Profile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(text_blocks, "_write", full)
+    made = text_blocks.prepare(real)
+    assert made.blocks.read and not text_blocks.kept_in(real).exists()
+    assert f"{paths.features()}: blocks are not kept: No space left" in capsys.readouterr().err

@@ -108,11 +108,12 @@ def pretraining_text(settings: Profile, languages: pd.DataFrame) -> tuple[pd.Ser
     exists, those of the `run.json` beside it; for XLM-R GiB of CC-100 (Conneau et al. 2020). None,
     and the reason, for any other.
     """
-    path = Path(profile.encoder_path(settings)) / "run.json"
-    files = [pretraining.cell(settings, seed).run_file for seed in set(settings.seeds.values())]
+    seeds = set(settings.seeds.values())
+    files = [pretraining.cell(settings, seed).run_file for seed in seeds]
+    files += [Path(profile.encoder_path(settings, seed)) / "run.json" for seed in seeds]
     counts = [
         record["text_tokens"]
-        for file in [*files, path]
+        for file in files
         if file.is_file()
         for record in [json.loads(file.read_text(encoding="utf-8"))]
         if "text_tokens" in record

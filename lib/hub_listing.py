@@ -28,9 +28,10 @@ def describe(settings: Profile, folder: Path, downloads: str = "downloads") -> l
     ]  # fmt: skip
     found = [_megabytes(settings, split, folder) for split in splits]
     if of_hub(settings):
-        found.append(_encoder_megabytes(settings, folder))
         revision = settings.encoder.revision or "main"
-        rows.append((settings.encoder.path, "encoder", "", _short(revision), _said(found[-1])))
+        for name in settings.encoder_ids:
+            found.append(_encoder_megabytes(settings, folder / name))
+            rows.append((name, "encoder", "", _short(revision), _said(found[-1])))
     heading = ("id", "configuration", "split", "revision", "MB")
     widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     return [
@@ -53,8 +54,10 @@ def revision_of(split: Split) -> str:
 
 def of_hub(settings: Profile) -> bool:
     """Say whether a profile's encoder comes from the hub: it is no folder here."""
-    path = settings.encoder.path
-    return bool(path) and not any(place.is_dir() for place in (paths.REPOSITORY / path, Path(path)))
+    return any(
+        not any(place.is_dir() for place in (paths.REPOSITORY / name, Path(name)))
+        for name in settings.encoder_ids
+    )
 
 
 def commands(settings: Profile, downloads: str) -> list[list[str]]:
@@ -73,9 +76,11 @@ def commands(settings: Profile, downloads: str) -> list[list[str]]:
         for (name, revision), wanted in patterns.items()
     ]
     if of_hub(settings):
-        encoder = settings.encoder
-        revision = encoder.revision or "main"
-        made.append(_command(encoder.path, "", revision, downloads, list(ENCODER_FILES)))
+        revision = settings.encoder.revision or "main"
+        made += [
+            _command(name, "", revision, downloads, list(ENCODER_FILES))
+            for name in settings.encoder_ids
+        ]
     return made
 
 
@@ -124,7 +129,7 @@ def _megabytes(settings: Profile, split: Split, folder: Path) -> tuple[float, st
 
 
 def _encoder_megabytes(settings: Profile, folder: Path) -> tuple[float, str]:
-    files = [file for file in (folder / settings.encoder.path).glob("**/*") if file.is_file()]
+    files = [file for file in folder.glob("**/*") if file.is_file()]
     if files:
         return sum(file.stat().st_size for file in files) / 1e6, "there"
     shape = sizes.shape_of(settings)

@@ -44,7 +44,7 @@ def build(settings: Profile, folder: Path, downloads: Path | None = None) -> lis
     manifest, failed = _read(folder), []
     jobs: list[Split | str] = [split for split in inventory.of(settings) if split.on_hub]
     if hub_listing.of_hub(settings):
-        jobs.append(settings.encoder.path)
+        jobs += settings.encoder_ids
     for job in jobs:
         name = job if isinstance(job, str) else job.name
         try:

@@ -281,7 +281,9 @@ def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
     """Return the batches of MLM on the text of every language, its head, and its tokens."""
     from lib import heads, text_blocks
 
-    blocks = replace(text_blocks.prepare(job.settings).blocks, pairs={})
+    blocks = replace(
+        text_blocks.prepare(job.settings, job.settings.seeds[job.seed]).blocks, pairs={}
+    )
     data = text_blocks.masked(job.settings, blocks, job.tokenizer, updates, job.budget, job.seed)
     head = heads.MaskedLanguageModel(model)
     tokens = text_blocks.tokens_of_update(job.settings, job.budget.batch_tokens)

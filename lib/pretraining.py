@@ -82,21 +82,22 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
     training.use_threads(settings.workflow.threads)
     budget = settings.pretraining
     if settings.encoder.path and not budget.tokens:
-        path, revision = profile.encoder_path(settings), settings.encoder.revision
+        path, revision = profile.encoder_path(settings, encoder_seed), settings.encoder.revision
         encoder.load_tokenizer(path, revision)
         model = encoder.load(path, revision, settings.encoder)
         size = sum(p.numel() for p in model.parameters())
+        name = settings.encoder.path.replace("{seed}", str(encoder_seed))
         return finish(
             here,
             wanted,
-            {"encoder": settings.encoder.path, "parameters_number": size},
+            {"encoder": name, "parameters_number": size},
             started=started,
         )
 
-    prepared = text_blocks.prepare(settings)
+    prepared = text_blocks.prepare(settings, encoder_seed)
     tokenizer = prepared.tokenizer
     if settings.encoder.path:
-        path, revision = profile.encoder_path(settings), settings.encoder.revision
+        path, revision = profile.encoder_path(settings, encoder_seed), settings.encoder.revision
         model = encoder.load_for_mlm(path, revision, settings.encoder)
     else:
         training.set_seed(encoder_seed)
@@ -121,7 +122,7 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     """Return folder or hub id, and revision, of a seed's encoder; make it where it is missing."""
     done = run(settings, encoder_seed)
     if settings.encoder.path and not settings.pretraining.tokens:
-        return profile.encoder_path(settings), settings.encoder.revision
+        return profile.encoder_path(settings, encoder_seed), settings.encoder.revision
     return str(done.cell.folder / "encoder"), ""
 
 

@@ -6,16 +6,14 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pandas import DataFrame
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lib import paths, typology
+from lib import paths, typology, yaml_mapping
 from lib.errors import InputError, quote
 
 MAXIMUM_LENGTH = 512  # subword tokens that an encoder of our own reads at once
@@ -37,6 +35,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 class Encoder(Strict):
     """Name an existing encoder (`path`), or size one of XLM-R's architecture to train ourselves.
 
+    In a path `{seed}` stands for the encoder seed, where there is an encoder for each.
     `attention` says how it reads sequences of several lengths: `padded`, `packed` into one row
     without padding (`lib.packing`), or whichever pays on the device (`auto`). `precision` is that
     of its products: bfloat16 where the device has it (`auto`), or float32 anywhere.
@@ -228,6 +227,13 @@ class Profile(Strict):
         return [seed for seed in self.seeds if seed in (named or self.seeds)]
 
     @property
+    def encoder_ids(self) -> list[str]:
+        """List the existing encoders: `encoder.path`, for each encoder seed where they differ."""
+        seeds = sorted(set(self.seeds.values()))
+        found = [self.encoder.path.replace("{seed}", str(seed)) for seed in seeds]
+        return list(dict.fromkeys(found)) if self.encoder.path else []
+
+    @property
     def runs(self) -> list[tuple[str, int]]:
         """List the runs of the grid: every condition with each of its seeds."""
         return [(name, seed) for name in self.conditions for seed in self.seeds_of(name)]
@@ -259,7 +265,7 @@ def load(name: str, whole: bool = False) -> Profile:
         known = ", ".join(sorted(path.stem for path in paths.PROFILES.glob("*.yaml")))
         raise InputError(f"profile {name!r}: no file {file}; expected one of {known}")
     try:
-        profile = Profile.model_validate(_content(file) | {"name": file.stem})
+        profile = Profile.model_validate(yaml_mapping.read(file) | {"name": file.stem})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -270,43 +276,19 @@ def load(name: str, whole: bool = False) -> Profile:
     return profile if whole else checks.without_missing(profile)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuse a key that stands twice: YAML would keep the last of them, and say nothing."""
+def encoder_path(profile: Profile, seed: int | None = None) -> str:
+    """Return the existing encoder of an encoder seed (none named: the first): a folder, or an id.
 
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        keys = Counter(
-            (key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)
-        )
-        for (_, key), number in keys.items():
-            if number > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice",
-                                           problem_mark=node.start_mark)  # fmt: skip
-        return node
-
-
-def _content(file: Path) -> dict[str, Any]:
-    """Read a YAML mapping."""
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)
-    except Exception as error:
-        # PyYAML raises its own errors, and whatever Python says of 2020-13-01 or `!!int x`.
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{file}: not a YAML mapping: {said}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: not a YAML mapping: found {quote(content)}")
-    if "name" in content:
-        raise InputError(f"{file}: name: unknown key; a profile has the name of its file")
-    return content
-
-
-def encoder_path(profile: Profile) -> str:
-    """Return the existing encoder: a folder, of the repository or mirror or another, or an id."""
+    A folder is one of the repository, of the mirror, which has it under its id, or any other.
+    """
+    name = profile.encoder.path
+    if "{seed}" in name:
+        name = name.replace("{seed}", str(min(profile.seeds.values()) if seed is None else seed))
     mirror = data_root(profile) if profile.world is None else None
     for place in (paths.REPOSITORY, *([mirror] if mirror else [])):
-        if (place / profile.encoder.path).is_dir():
-            return str(place / profile.encoder.path)
-    return profile.encoder.path
+        if (place / name).is_dir():
+            return str(place / name)
+    return name
 
 
 def _explain(error: Any) -> str:

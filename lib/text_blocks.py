@@ -58,15 +58,17 @@ class Prepared:
     facts: dict[str, Any]
 
 
-def prepare(settings: Profile) -> Prepared:
+def prepare(settings: Profile, encoder_seed: int) -> Prepared:
     """Return the blocks of the profile's text, from disk where they were cut before.
+
+    All seeds read the same, but where each has a tokenizer of an encoder of its own.
 
     Raises InputError for a language without text, or with too little for a block.
     """
-    folder = kept_in(settings)
+    folder = kept_in(settings, encoder_seed)
     if (found := _read(settings, folder)) is None:
         with corpora.recording() as data:
-            made = _make(settings, data)
+            made = _make(settings, encoder_seed, data)
         try:
             _write(made, folder)
         except OSError as error:
@@ -77,23 +79,24 @@ def prepare(settings: Profile) -> Prepared:
     return found
 
 
-def kept_in(settings: Profile) -> Path:
+def kept_in(settings: Profile, encoder_seed: int) -> Path:
     """Return the folder where the profile's blocks are kept."""
     own, budget = settings.encoder, settings.pretraining
+    path = own.path.replace("{seed}", str(encoder_seed))
     wanted = {
         "data": profile.origin(settings),
         "languages": settings.languages,
-        "tokenizer": [own.path, own.revision] if own.path else [own.tokenizer, own.vocabulary_size],
+        "tokenizer": [path, own.revision] if path else [own.tokenizer, own.vocabulary_size],
         "text": [budget.block_tokens, budget.text_characters, budget.translations],
         "rule": [HELD_OUT_EVERY, HELD_OUT_BLOCKS, TOKENIZER_CHARACTERS],
     }
     return paths.features() / f"blocks-{digest(wanted)[:16]}"
 
 
-def _make(settings: Profile, data: dict[str, str]) -> Prepared:
+def _make(settings: Profile, encoder_seed: int, data: dict[str, str]) -> Prepared:
     texts = texts_of(settings)
     if settings.encoder.path:
-        path = profile.encoder_path(settings)
+        path = profile.encoder_path(settings, encoder_seed)
         tokenizer = encoder.load_tokenizer(path, settings.encoder.revision)
     else:
         tokenizer = tokenizer_of(settings, texts)

@@ -55,7 +55,7 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     from lib import encoder, heads, text_blocks, training
 
     training.use_threads(settings.workflow.threads)
-    budget, prepared = settings.pretraining, text_blocks.prepare(settings)
+    budget, prepared = settings.pretraining, text_blocks.prepare(settings, seed)
     blocks, tokenizer = prepared.blocks, prepared.tokenizer
     training.set_seed(seed)
     model = encoder.new(settings.encoder, len(tokenizer))

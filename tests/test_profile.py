@@ -258,3 +258,14 @@ def test_xtreme_large_trains_all_nine_tasks_of_phang_et_al_on_their_budget(
             assert (budget.epochs, budget.batch_examples) == (3, 32)
             assert (budget.learning_rate, budget.max_sequence_length) == (1e-5, length)
         assert set(settings.conditions[f"multitask{suffix}"].tasks) == PHANG
+
+
+def test_an_encoder_for_each_seed_is_named_by_its_seed(tmp_path: Path) -> None:
+    content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
+    content |= {"encoder": {"path": "ours/seed={seed}"}, "seeds": {1: 3, 2: 5, 4: 3}}
+    file = tmp_path / "several.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    settings = profile.load(str(file))
+    assert settings.encoder_ids == ["ours/seed=3", "ours/seed=5"]
+    assert profile.encoder_path(settings, 5) == "ours/seed=5"
+    assert profile.encoder_path(settings) == "ours/seed=3"

@@ -46,20 +46,20 @@ def same(one: Prepared, other: Prepared) -> bool:
 
 
 def test_what_is_kept_is_what_was_cut(real: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = text_blocks.prepare(real)
+    first = text_blocks.prepare(real, 1)
     monkeypatch.setattr(text_blocks, "_make", None)  # nothing is cut again
     with corpora.recording() as data:
-        again = text_blocks.prepare(real)
+        again = text_blocks.prepare(real, 1)
     assert same(first, again)
     assert set(data) == {"multilingual-text/en", "multilingual-text/de"}
     assert first.blocks.tokens["en"] == len(first.blocks.read["en"]) * 15
 
 
 def test_a_text_that_changed_is_cut_anew(real: Profile, write: Callable[..., None]) -> None:
-    before = text_blocks.prepare(real).facts["characters"]
+    before = text_blocks.prepare(real, 1).facts["characters"]
     lines(write, "de", 200)
     corpora._table.cache_clear()
-    after = text_blocks.prepare(real).facts["characters"]
+    after = text_blocks.prepare(real, 1).facts["characters"]
     assert after["de"] < before["de"] and after["en"] == before["en"]
 
 
@@ -68,7 +68,7 @@ def test_other_settings_of_the_text_are_kept_apart_and_those_of_training_are_not
 ) -> None:
     def folder(**changes: object) -> Path:
         budget = real.pretraining.model_copy(update=changes)
-        return text_blocks.kept_in(real.model_copy(update={"pretraining": budget}))
+        return text_blocks.kept_in(real.model_copy(update={"pretraining": budget}), 1)
 
     assert folder() == folder(learning_rate=1.0, tokens=5, masking_probability=0.4)
     assert len({folder(), folder(block_tokens=32), folder(translations=["s"])}) == 3
@@ -87,10 +87,10 @@ def test_an_encoder_is_trained_where_the_blocks_are_but_the_text_is_not(
 
 @pytest.mark.parametrize("damaged", ["blocks.safetensors", "facts.json", "tokenizer.json"])
 def test_damaged_blocks_are_cut_anew(real: Profile, damaged: str) -> None:
-    first = text_blocks.prepare(real)
-    file = text_blocks.kept_in(real) / damaged
+    first = text_blocks.prepare(real, 1)
+    file = text_blocks.kept_in(real, 1) / damaged
     file.write_bytes(file.read_bytes()[:50])
-    assert same(text_blocks.prepare(real), first)
+    assert same(text_blocks.prepare(real, 1), first)
     assert file.stat().st_size > 50
 
 
@@ -101,6 +101,6 @@ def test_without_room_blocks_are_not_kept_and_training_goes_on(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(text_blocks, "_write", full)
-    made = text_blocks.prepare(real)
-    assert made.blocks.read and not text_blocks.kept_in(real).exists()
+    made = text_blocks.prepare(real, 1)
+    assert made.blocks.read and not text_blocks.kept_in(real, 1).exists()
     assert f"{paths.features()}: blocks are not kept: No space left" in capsys.readouterr().err

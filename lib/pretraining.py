@@ -1,5 +1,6 @@
 """Phase 1: a tokenizer and an encoder trained from scratch by MLM, or an existing one."""
 
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -16,7 +17,7 @@ from lib.making import once
 from lib.profile import Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
-LATER = ("translations",)
+LATER = ("translations", "snapshots")
 
 
 def cell(settings: Profile, encoder_seed: int) -> Cell:
@@ -126,6 +127,40 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     return str(done.cell.folder / "encoder"), ""
 
 
+def snapshots(settings: Profile, encoder_seed: int) -> dict[int, Path]:
+    """Return the folders of an encoder as it was on the way, by the tokens it had read.
+
+    The finished one is among them. Raises InputError where it is not finished.
+    """
+    here = cell(settings, encoder_seed)
+    if (done := read(here, parameters(settings, encoder_seed))) is None:
+        raise InputError(
+            f"{here.folder}: no finished encoder; run notebooks/1_pretrain.ipynb first"
+        )
+    found = here.folder.glob("snapshots/tokens=*")
+    on_the_way = {int(folder.name.partition("=")[2]): folder for folder in found}
+    return dict(sorted(on_the_way.items())) | {done.facts["tokens"]: here.folder / "encoder"}
+
+
+def _snapshots(settings: Profile, tokenizer: Any, model: Any, into: Path, updates: int) -> Any:
+    """Return what saves the encoder on the way, where the profile asks for it."""
+    from transformers import TrainerCallback
+
+    from lib import distributed, encoder, text_blocks
+
+    budget = settings.pretraining
+    of_update = text_blocks.tokens_of_update(settings, budget.batch_tokens)
+    at = {updates // 2 ** (1 + halving) for halving in range(budget.snapshots)}
+
+    class Snapshots(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step in at and distributed.is_first():
+                tokens = state.global_step * of_update
+                encoder.save(model, tokenizer, into / "snapshots" / f"tokens={tokens}")
+
+    return Snapshots()
+
+
 def _train(
     settings: Profile,
     seed: int,
@@ -140,10 +175,13 @@ def _train(
     of_update = text_blocks.tokens_of_update(settings, budget.batch_tokens)
     updates = max(1, budget.tokens // of_update)
     data = text_blocks.masked(settings, blocks, tokenizer, updates, budget, seed)
+    # Checkpoints, and what is kept on the way, of this very training alone.
+    alike = parameters(settings, seed) | {"processes": distributed.processes()}
+    folder = here.checkpoints(alike)
     log = training.train(
         heads.MaskedLanguageModel(model),
         data,
-        here.checkpoints(parameters(settings, seed) | {"processes": distributed.processes()}),
+        folder,
         learning_rate=budget.learning_rate,
         warmup_ratio=budget.warmup_ratio,
         weight_decay=budget.weight_decay,
@@ -151,7 +189,11 @@ def _train(
         what=f"pretrain seed {seed}",
         checkpoint_updates=budget.checkpoint_updates,
         checkpoint_minutes=settings.workflow.checkpoint_minutes,
+        callbacks=[_snapshots(settings, prepared.tokenizer, model, folder, updates)],
     )
+    if (made := folder / "snapshots").is_dir() and distributed.is_first():
+        shutil.rmtree(here.work / "snapshots", ignore_errors=True)
+        shutil.copytree(made, here.work / "snapshots")
     seen = np.unique([i for batch in data.plan for i in batch], return_counts=True)[1]
     facts = {
         "tokens": updates * of_update,

@@ -151,10 +151,10 @@ def finish(
             part = cell.folder / f".{name}.parquet"
             table.to_parquet(part, index=False)
             part.replace(cell.folder / f"{name}.parquet")
-    made = cell.work / "encoder"
-    if made.is_dir():
-        shutil.rmtree(cell.folder / "encoder", ignore_errors=True)
-        made.rename(cell.folder / "encoder")
+    for name in ("encoder", "snapshots"):
+        if (cell.work / name).is_dir():
+            shutil.rmtree(cell.folder / name, ignore_errors=True)
+            (cell.work / name).rename(cell.folder / name)
     for head in cell.work.glob("head.safetensors"):
         head.replace(cell.folder / head.name)
     record = {
@@ -169,20 +169,23 @@ def finish(
     part = cell.folder / ".run.json"
     part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     os.replace(part, cell.run_file)
-    for leftover in cell.work.rglob("checkpoint-*"):
+    for leftover in [*cell.work.rglob("checkpoint-*"), *cell.work.rglob("snapshots")]:
         shutil.rmtree(leftover)
     return Run(cell, record, fresh=True)
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of a cell's tables, encoder and head, by path below its folder.
+    """Return the SHA-256 of a cell's tables, encoders and head, by path below its folder.
 
     The record itself, and the notebook and log that a workflow moves in later, are left out.
     """
     found = {}
     for file in sorted(folder.rglob("*")):
         name = str(file.relative_to(folder))
-        kept = name.startswith("encoder/") or file.suffix in (".parquet", ".safetensors")
+        kept = name.startswith(("encoder/", "snapshots/")) or file.suffix in (
+            ".parquet",
+            ".safetensors",
+        )
         if kept and file.is_file() and not file.name.startswith("."):
             with file.open("rb") as content:
                 found[name] = hashlib.file_digest(content, "sha256").hexdigest()

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def train(
     what: str,
     checkpoint_updates: int = 0,
     checkpoint_minutes: float = 0,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
     """Train for one pass over ready batches; return the log: `step`, `loss`, `learning_rate`.
 
@@ -222,7 +224,7 @@ def train(
         args=arguments,
         train_dataset=batches,
         data_collator=lambda items: items[0],
-        callbacks=[_StopOnBadLoss(), _Progress(what), keeper],
+        callbacks=[_StopOnBadLoss(), _Progress(what), keeper, *callbacks],
     )
     trainer.remove_callback(_printer())
     trainer.model_accepts_loss_kwargs = False

@@ -504,3 +504,23 @@ def test_a_pre_training_says_what_it_read(udpos: results.Run, micro: Profile) ->
     assert (run.scores["value"].isna() == (run.scores["n"] == 0)).all()
     assert run.scores["value"].dropna().between(0, 1).all()
     assert (run.cell.folder / "encoder" / "tokenizer.json").is_file()
+
+
+def test_an_encoder_is_kept_on_the_way_where_the_profile_asks_for_it(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    budget = micro.pretraining.model_copy(update={"snapshots": 2})
+    changed = micro.model_copy(update={"pretraining": budget})
+    done = pretraining.run(changed, 1)
+    found = pretraining.snapshots(changed, 1)
+    assert list(found) == [2 * 256, 5 * 256, 11 * 256]  # of 11 updates
+    weights = [load_file(folder / "model.safetensors") for folder in found.values()]
+    name = "roberta.embeddings.word_embeddings.weight"
+    moved = [float((one[name] - weights[-1][name]).abs().sum()) for one in weights]
+    assert moved[0] > moved[1] > moved[2] == 0
+    assert encoder.load_tokenizer(found[512])("a")["input_ids"]
+    assert any(name.startswith("snapshots/tokens=512/") for name in done.facts["files"])
+    assert not list((tmp_path / ".work").rglob("snapshots"))
+    # Without it nothing is kept, and the record is that of before there was such a key.
+    assert "snapshots" not in pretraining.parameters(micro, 1)["pretraining"]

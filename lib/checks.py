@@ -149,6 +149,11 @@ def _no_text(profile: Profile) -> str:
     if root is None:
         return f"{name} is not on the hub: lib.multilingual_text builds it into a DATA_ROOT"
     absent = [code for code in profile.languages if not any((root / name / code).glob("train-*"))]
+    if absent:
+        from lib import text_blocks
+
+        if text_blocks.kept_in(profile, min(profile.seeds.values())).is_dir():
+            return ""
     missing = f"{', '.join(absent[:4])}{f' and {len(absent) - 4} more' if absent[4:] else ''}"
     return f"{root / name} has no {missing}: lib.multilingual_text builds it" if absent else ""
 

@@ -40,7 +40,7 @@ def measure(settings: Profile, target: str) -> pd.DataFrame:
 
 def _scores(
     settings: Profile, target: str, seed: int, folder: Path, name: str, random_encoder: bool = False
-) -> "pd.Series[float]":
+) -> dict[str, float]:
     """Return the reported score of each language from an encoder that exists."""
     alone = settings.model_copy(
         update={
@@ -53,7 +53,8 @@ def _scores(
     )
     (run,) = transfer.run(alone, "none", target, seed)
     scores = run.scores
-    return scores[scores["reported"]].set_index("language")["value"]
+    reported = scores[scores["reported"]]
+    return dict(zip(reported["language"], reported["value"], strict=True))
 
 
 @styled

@@ -7,10 +7,20 @@ import pandas as pd
 LOG = Path(__file__).with_name("faults.csv")
 
 
-def table() -> str:
+COLUMNS = ["date", "fault", "tried", "lost", "test"]
+
+
+def sum_up() -> pd.DataFrame:
+    """Join the lines of the log that differ in how often alone, and write it so."""
+    log = pd.read_csv(LOG, names=COLUMNS, keep_default_na=False)
+    keys = [name for name in COLUMNS if name != "tried"]
+    log = log.groupby(keys, sort=False)["tried"].sum().reset_index()[COLUMNS]
+    log.to_csv(LOG, header=False, index=False, lineterminator="\n")
+    return log
+
+
+def table(log: pd.DataFrame) -> str:
     """Return the table in Markdown: a row per fault, how often it was tried, what was lost."""
-    columns = ["date", "fault", "tried", "lost", "test"]
-    log = pd.read_csv(LOG, names=columns, keep_default_na=False)
     lines = ["| fault | tried | lost | test, in `tests/` |", "|---|---|---|---|"]
     for fault, rows in log.groupby("fault", sort=False):
         lost, test = (", ".join(dict.fromkeys(rows[name])) for name in ("lost", "test"))
@@ -19,4 +29,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    print(table(sum_up()))

@@ -57,7 +57,7 @@ def test_two_processes_train_the_encoder_that_one_does(load: Any) -> None:
         torch.testing.assert_close(together[name], weight, rtol=0, atol=2e-3, msg=name)
 
 
-def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any) -> None:
+def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any, record: Any) -> None:
     long = {"tokens": 60_000, "checkpoint_updates": 20}
     whole, ended = load("whole", 0.1, **long), load("ended", 0.1, **long)
     pretraining.run(whole, 1, processes=2)
@@ -76,6 +76,7 @@ def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any) -> N
     first, second = weights(whole), weights(ended)
     for name, weight in first.items():
         assert torch.equal(weight, second[name]), name
+    record("SIGTERM to a training in several processes")
 
 
 def test_what_a_process_refuses_is_one_line(load: Any) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -16,6 +17,7 @@ from lib import execution
 RUN = """
 import sys
 from pathlib import Path
+from typing import Any
 from lib.execution import execute
 sys.exit(execute(Path(sys.argv[1]), Path(sys.argv[2]), "cell/seed=1", {"seed": 1}))
 """
@@ -82,7 +84,7 @@ def test_a_failed_notebook_is_kept_with_its_reason_until_a_try_succeeds(
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["the job alone", "all its processes"])
 def test_sigterm_reaches_the_kernel_which_takes_its_time_for_a_checkpoint(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, everyone: bool
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, everyone: bool, record: Any
 ) -> None:
     import psutil
 
@@ -98,6 +100,7 @@ def test_sigterm_reaches_the_kernel_which_takes_its_time_for_a_checkpoint(
     assert (tmp_path / "checkpoint").exists()
     assert execution.why(tmp_path / "cell/seed=1/log.txt") == "KeyboardInterrupt: told to end"
     assert not any(kernel.is_running() for kernel in kernels)
+    record("SIGTERM to a job of a cluster")
 
 
 def test_a_killed_kernel_is_a_failure_that_says_so(
@@ -107,7 +110,9 @@ def test_a_killed_kernel_is_a_failure_that_says_so(
     assert "DeadKernelError" in execution.why(tmp_path / "cell/seed=1/log.txt")
 
 
-def test_a_stopped_workflow_stops_its_jobs_and_the_next_call_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_workflow_stops_its_jobs_and_the_next_call_goes_on(
+    tmp_path: Path, record: Any
+) -> None:
     roots = {name: str(tmp_path / name) for name in ("RESULTS_ROOT", "FIGURES_ROOT", "WORLDS_ROOT")}
     command = [sys.executable, "-m", "lib.workflow", "tiny", "--until", "intermediate"]
 
@@ -139,3 +144,4 @@ def test_a_stopped_workflow_stops_its_jobs_and_the_next_call_goes_on(tmp_path: P
     assert last.returncode == 0, said
     assert "1 pretrain" not in said  # the first call had finished it
     assert (results / "intermediate/all/seed=1/run.json").is_file()
+    record("SIGTERM or SIGINT to a call of the workflow", 2)

@@ -446,25 +446,30 @@ def test_a_clock_that_was_wrong_makes_nothing_again(
     record("a clock that was days or years off")
 
 
-def test_a_checkpoint_of_other_parameters_is_not_gone_on_from(
-    whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any
+@pytest.mark.parametrize("other", ["parameters", "version"])
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(
+    whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any, other: str
 ) -> None:
+    phase = PHASE
     reference, store = whole[0], whole[0].others(tmp_path)
     changed = yaml.safe_load(store.file.read_text(encoding="utf-8"))
-    changed["pretraining"]["learning_rate"] = 1e-4
-    other = Store(tmp_path / store.file.name, tmp_path, store.roots)
-    other.file.write_text(yaml.safe_dump(changed, sort_keys=False), encoding="utf-8")
-    running = other.start("-c", PHASE, str(other.file), "pretrain")
+    if other == "parameters":
+        changed["pretraining"]["learning_rate"] = 1e-4
+    else:
+        phase = "from lib import results\nresults._packages = lambda: {'torch': '1'}\n" + PHASE
+    before = Store(tmp_path / store.file.name, tmp_path, store.roots)
+    before.file.write_text(yaml.safe_dump(changed, sort_keys=False), encoding="utf-8")
+    running = before.start("-c", phase, str(before.file), "pretrain")
     while not _newest(tmp_path / "results") and running.poll() is None:
         time.sleep(0.005)
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
     assert _newest(tmp_path / "results")
-    assert not (other.folder_of(other.cell("pretrain")) / "run.json").exists()
+    assert not (before.folder_of(before.cell("pretrain")) / "run.json").exists()
     status, said = store.phase("pretrain")
     assert status == 0 and "goes on" not in said, said
     assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
-    record("a checkpoint of other parameters")
+    record("a checkpoint of other parameters, or of another version of a package")
 
 
 def test_a_table_that_is_cut_off_is_named(

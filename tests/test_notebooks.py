@@ -117,7 +117,7 @@ def test_a_changed_budget_is_refused_by_name_before_anything_runs(grid: Any) -> 
     assert "target.updates = 10, asked for 11" in done.stderr
 
 
-def test_a_second_runner_is_refused_in_one_line(grid: Any) -> None:
+def test_a_second_runner_is_refused_in_one_line(grid: Any, record: Any) -> None:
     folder, roots, _ = grid
     with (folder / "results/tiny/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -125,6 +125,7 @@ def test_a_second_runner_is_refused_in_one_line(grid: Any) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert "another run is at work" in line
+    record("a second call of the workflow on the same results")
 
 
 def test_a_deleted_cell_is_made_again_and_nothing_else(grid: Any) -> None:

@@ -71,6 +71,7 @@ def test_batches_that_other_processes_make_train_to_the_same_weights(
         assert torch.equal(weight, overlapped[name]), name
 
 
-def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path, record: Any) -> None:
     with pytest.raises(InputError, match="lower learning_rate"):
         _train(tmp_path, learning_rate=float("inf"))
+    record("a loss that is not a number")

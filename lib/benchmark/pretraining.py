@@ -106,8 +106,8 @@ def _recipes(
     )
     whole = tokenizer(_lines(texts), return_special_tokens_mask=True)
     updates = max(1, sum(map(len, whole["input_ids"])) // of_update)
-    blocks = text_blocks.cut(texts, tokenizer, length)
-    data = text_blocks.masked(settings, blocks, tokenizer, updates, budget, seed=1)
+    text = text_blocks.cut(texts, tokenizer, length)
+    data = text_blocks.masked(settings, text, tokenizer, updates, budget, seed=1)
 
     def count(rows: Sequence[Sequence[int]] | torch.Tensor) -> int:
         flat = rows if isinstance(rows, torch.Tensor) else torch.tensor(list(chain(*rows)))

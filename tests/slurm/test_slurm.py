@@ -88,18 +88,20 @@ def tries(results: Path, cell: str) -> list[str]:
     return re.findall(r"starts on \S+ as SLURM job (\d+)", (results / cell / "log.txt").read_text())
 
 
-def test_a_study_survives_a_killed_call_and_a_cancelled_job(study: Any) -> None:
+def test_a_study_survives_a_killed_call_and_a_cancelled_job(study: Any, record: Any) -> None:
     assert study.status == 0, study.said
     assert (Path(study.roots["FIGURES_ROOT"]) / "tiny/answer.md").is_file()
     assert f"failed (job {study.cancelled})" in study.said
     assert "Trying to restart job" in study.said
     *_, before, last = tries(study.results, "transfer/all/all/seed=1")
     assert before == study.cancelled != last
+    record("under SLURM: a killed call, a cancelled job", 2)
 
 
-def test_a_call_that_is_told_to_end_leaves_nothing_in_the_queue(study: Any) -> None:
+def test_a_call_that_is_told_to_end_leaves_nothing_in_the_queue(study: Any, record: Any) -> None:
     assert "the next call goes on" in study.ended and "Traceback" not in study.ended
     assert study.queue == ""
+    record("under SLURM: a call that is told to end")
 
 
 def test_the_next_call_cancels_the_jobs_that_a_killed_one_left_behind(study: Any) -> None:

@@ -1,0 +1,232 @@
+"""Use a machine for some minutes: pack what it needs, work there, bring back what is finished.
+
+For a GPU that is lent without a network. What travels is a compressed archive in pieces of at most
+so many MiB, which `cat` and `tar` put together again:
+
+    python -m lib.lease pack small_gpu there                               # here
+    cat there/*.xz.* | tar -xJ                                             # there, in a new folder
+    DATA_ROOT=mirror python3 -m lib.lease work small_gpu back --minutes 9  # and again, as it suits
+    cat back/*.xz.* | tar -xJ --skip-old-files                             # here
+"""
+
+import argparse
+import hashlib
+import lzma
+import multiprocessing
+import queue
+import sys
+import tarfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lib import bitext, inventory, paths, pretraining, profile, text_blocks, transfer
+from lib.errors import InputError, Stopped
+from lib.profile import Profile
+
+MIB = 2**20
+CODE = ("lib", "notebooks", "data/published", "data/encoders")
+GRACE = 30  # seconds in which trainings leave their checkpoints
+Job = tuple[str, int]  # condition (none: phase 1), seed
+
+
+def pack(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
+    """Write code, blocks of text, data, and what is finished; return the MiB of each, compressed.
+
+    Data are the files of the mirror as they are, for their hash stands in every record. Finished
+    cells, and checkpoints of unfinished ones, go along. Raises InputError where there is no mirror,
+    or it lacks what the profile reads.
+    """
+    root = profile.data_root(settings)
+    if settings.world is None and root is None:
+        raise InputError("DATA_ROOT: not set; a pack holds the files of a mirror")
+    inventory.check(settings)
+    files = {str(file.relative_to(paths.REPOSITORY)): file for file in _code()}
+    if inventory.reads_text(settings):
+        for seed in sorted(set(settings.seeds.values())):
+            text_blocks.prepare(settings, seed)
+            files |= _below(text_blocks.kept_in(settings, seed), "results/.features")
+    if root is not None and settings.world is None:
+        files |= {f"mirror/{file.relative_to(root)}": file for file in _data(settings, root)}
+    files |= _below(paths.results(settings.name), "results")
+    return _write(files, folder, piece)
+
+
+def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> list[str]:
+    """Make the encoders, then the cells in the order of the profile, until the minutes are over.
+
+    So many processes share the device; `phase` may be `pretrain`, for that alone. Trainings that
+    are not done leave checkpoints, from which the next call goes on. Returns a line for each job
+    that failed.
+    """
+    ends = time.monotonic() + 60 * minutes - GRACE
+    context = multiprocessing.get_context("spawn")
+    jobs, failed = context.Queue(), context.Queue()
+    for job in _jobs(settings, phase):
+        jobs.put(job)
+    for _ in range(processes):
+        jobs.put(None)
+    workers = [
+        context.Process(target=_work, args=(settings, jobs, failed)) for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(max(0.0, ends - time.monotonic()))
+    for stop in (multiprocessing.Process.terminate, multiprocessing.Process.kill):
+        for worker in workers:
+            stop(worker)
+        over = time.monotonic() + GRACE
+        for worker in workers:
+            worker.join(max(0.0, over - time.monotonic()))
+    said = []
+    while True:
+        try:
+            said.append(failed.get(timeout=0.2))
+        except queue.Empty:
+            return said
+
+
+def _jobs(settings: Profile, phase: str) -> list[Job]:
+    first: list[Job] = [("", seed) for seed in sorted(set(settings.seeds.values()))]
+    return first if phase == "pretrain" else first + settings.runs
+
+
+def _work(settings: Profile, jobs: Any, failed: Any) -> None:
+    """Take jobs until none is left; runs in a process of its own."""
+    while (job := jobs.get()) is not None:
+        condition, seed = job
+        try:
+            if not condition:
+                print(pretraining.run(settings, seed).summary(), flush=True)
+            for target in settings.targets if condition else ():
+                (run,) = transfer.run(settings, condition, target, seed)
+                print(run.summary(), flush=True)
+        except Stopped as stopped:
+            print(stopped, flush=True)
+            return
+        except InputError as error:
+            failed.put(f"{condition or 'pretrain'} seed {seed}: {error}")
+
+
+def bring(settings: Profile, before: Iterable[Path], folder: Path, piece: int) -> dict[str, float]:
+    """Write the cells that are finished now and were not `before`; return MiB as `pack` does."""
+    store = paths.results(settings.name).parent
+    files: dict[str, Path] = {}
+    for cell in sorted({record.parent for record in set(finished(settings)) - set(before)}):
+        files |= _below(cell, f"results/{cell.parent.relative_to(store)}")
+    return _write(files, folder, piece)
+
+
+def finished(settings: Profile) -> list[Path]:
+    """List the records of the finished cells."""
+    store = paths.results(settings.name)
+    return [file for file in store.rglob("run.json") if ".work" not in file.parts]
+
+
+def _code() -> list[Path]:
+    here = [paths.REPOSITORY / "pyproject.toml", *(paths.REPOSITORY / "data").glob("*.*")]
+    for name in CODE:
+        here += (paths.REPOSITORY / name).rglob("*")
+    return [file for file in here if file.is_file() and "__pycache__" not in file.parts]
+
+
+def _data(settings: Profile, root: Path) -> list[Path]:
+    """List the files of the splits that a profile reads, but those of text: its blocks go along."""
+    found: list[Path] = []
+    for split in inventory.of(settings):
+        folder, source = root / split.source.dataset, split.source
+        if split.role != "text":
+            found += folder.glob(f"{source.config}/{source.split}-*.parquet")
+            found += bitext.files(folder, source.config, source.split)
+            found += folder.glob("README.md")
+    return list(dict.fromkeys(found))
+
+
+def _below(folder: Path, place: str) -> dict[str, Path]:
+    """Name the files below a folder by where they go: into `place`, under the folder's name."""
+    return {
+        f"{place}/{folder.name}/{file.relative_to(folder)}": file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != ".lock"
+    }
+
+
+def _write(files: dict[str, Path], folder: Path, piece: int) -> dict[str, float]:
+    """Write an archive in pieces, and `SHA256SUMS` of them; return the MiB of each piece."""
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty; expected a new folder for the pieces")
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = _Pieces(folder / f"{folder.name}.tar.xz", piece * MIB)
+    # Lines and their pairs repeat each other over more than the usual 8 MiB.
+    way = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 128 * MIB}]
+    with (
+        lzma.open(pieces, "wb", filters=way) as packed,  # type: ignore[call-overload]
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for name, file in files.items():
+            archive.add(file, name, recursive=False)
+    pieces.close()
+    made = sorted(folder.glob("*.xz.*"))
+    sums = [f"{hashlib.sha256(part.read_bytes()).hexdigest()}  {part.name}\n" for part in made]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+    return {part.name: part.stat().st_size / MIB for part in made}
+
+
+class _Pieces:
+    """A file to write to that is cut into files of so many bytes."""
+
+    def __init__(self, name: Path, size: int) -> None:
+        self.name, self.size, self.number, self.room = name, size, 0, 0
+        self.part: Any = None
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        while view:
+            if not self.room:
+                self.close()
+                self.part = self.name.with_name(f"{self.name.name}.{self.number:03}").open("wb")
+                self.number, self.room = self.number + 1, self.size
+            taken = view[: self.room]
+            self.part.write(taken)
+            self.room, view = self.room - len(taken), view[len(taken) :]
+        return len(data)
+
+    def close(self) -> None:
+        if self.part:
+            self.part.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Pack, or work and pack what was finished; exit 1 where a job failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.lease", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("do", choices=["pack", "work"])
+    parser.add_argument("profile")
+    parser.add_argument("folder", type=Path, help="a new one, for the pieces")
+    parser.add_argument("--piece", type=int, default=16, help="MiB of a piece at most")
+    parser.add_argument("--minutes", type=float, default=10.0, help="until work ends")
+    parser.add_argument("--processes", type=int, default=1, help="that share the device")
+    parser.add_argument("--phase", choices=["pretrain"], default="", help="the encoders alone")
+    asked = parser.parse_args(arguments)
+    settings, failed = profile.load(asked.profile), []
+    if asked.do == "pack":
+        sizes = pack(settings, asked.folder, asked.piece)
+    else:
+        before = finished(settings)
+        failed = work(settings, asked.minutes, asked.processes, asked.phase)
+        sizes = bring(settings, before, asked.folder, asked.piece)
+    print(f"{asked.folder}: {len(sizes)} pieces, {sum(sizes.values()):.1f} MiB", flush=True)
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(str(error))

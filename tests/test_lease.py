@@ -1,0 +1,125 @@
+"""What a machine without network needs fits into pieces; what it finished comes back as it was."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pytest
+import yaml
+from datasets import ClassLabel, List
+
+from lib import lease, paths, pretraining, profile, transfer
+from lib.errors import InputError
+from lib.profile import Profile
+
+TAGS = List(ClassLabel(names=["NOUN", "VERB", "PUNCT"]))
+
+
+@pytest.fixture
+def real(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path], Callable[..., None]]
+) -> Callable[..., Profile]:
+    """Return a maker of a profile of two languages, on a mirror of the test's own."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "home"))
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    write = writer(tmp_path / "home")
+    for code in ("en", "de"):
+        lines = [f"{code} line {i} of {chr(97 + i % 26) * (1 + i % 7)}" for i in range(300)]
+        write("multilingual-text", code, "train", {"text": lines, "source": ["s"] * 300})
+    words = {"tokens": [["a", "b", "."], ["c", "."]] * 4, "pos_tags": [[0, 1, 2], [1, 2]] * 4}
+    for config, splits in (("English", ("train", "validation", "test")), ("German", ("test",))):
+        for split in splits:
+            write("google/xtreme", f"udpos.{config}", split, words, pos_tags=TAGS)
+    write("google/xtreme", "udpos.French", "test", words, pos_tags=TAGS)  # of no use to the profile
+    content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
+
+    def make(**changes: object) -> Profile:
+        file = tmp_path / "leased.yaml"
+        file.write_text(yaml.safe_dump(content | {
+            "languages": ["en", "de"],
+            "all_languages": {},
+            "encoder": {"layers": 1, "hidden_size": 16, "vocabulary_size": 150,
+                        "feed_forward_size": 16},
+            "pretraining": {"tokens": 1024, "block_tokens": 16, "batch_tokens": 64},
+            "conditions": {"none": {}},
+            "targets": {"udpos": {"updates": 2}},
+            "clean_targets": [],
+            "seeds": {1: 1},
+        } | changes), encoding="utf-8")  # fmt: skip
+        return profile.load(str(file))
+
+    return make
+
+
+def unpack(pieces: Path, into: Path) -> None:
+    into.mkdir(exist_ok=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pieces, check=True)
+    command = f"cat {pieces}/*.xz.* | tar -xJ --skip-old-files -C {into}"
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+
+
+def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_here(
+    real: Callable[..., Profile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, there, home = real(), tmp_path / "there", tmp_path / "again"
+    sizes = lease.pack(settings, tmp_path / "out", piece=1)
+    assert len(sizes) > 1 and max(sizes.values()) <= 1
+    unpack(tmp_path / "out", there)
+    assert not (there / "mirror" / "multilingual-text").exists()
+    assert not (there / "mirror/google/xtreme/udpos.French").exists()
+    environment = {key: value for key, value in os.environ.items() if key != "RESULTS_ROOT"}
+    environment |= {"DATA_ROOT": "mirror", "PYTHONPATH": str(there)}
+    command = [sys.executable, "-m", "lib.lease", "work", str(tmp_path / "leased.yaml"), "back"]
+    done = subprocess.run(
+        [*command, "--minutes", "5"], cwd=there, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    unpack(there / "back", home)
+    monkeypatch.setenv("RESULTS_ROOT", str(home / "results"))
+    (run,) = transfer.run(settings, "none", "udpos", 1)
+    assert not run.fresh and not pretraining.run(settings, 1).fresh
+    # A second pack takes along what is finished, and a second call there finds nothing to do.
+    assert [file.parent.name for file in lease.finished(settings)] == ["seed=1"] * 2
+    assert lease.work(settings, 1.0, processes=1) == []
+
+
+def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(
+    real: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "GRACE", 10)
+    long = {"tokens": 6_400_000, "block_tokens": 16, "batch_tokens": 64}
+    settings = real(pretraining=long)
+    assert lease.work(settings, 0.6, processes=1, phase="pretrain") == []
+    here = pretraining.cell(settings, 1)
+    (checkpoint,) = here.work.rglob("checkpoint-*")
+    assert int(checkpoint.name.partition("-")[2]) > 0
+    assert not here.run_file.exists()
+
+
+def test_a_job_that_cannot_be_done_is_a_line_and_the_others_are_done(
+    real: Callable[..., Profile], tmp_path: Path
+) -> None:
+    settings = real(targets={"udpos": {"updates": 2}, "panx": {"updates": 2}})
+    failed = lease.work(settings, 5.0, processes=1)
+    assert len(failed) == 1 and failed[0].startswith("none seed 1: google/xtreme")
+    assert len(lease.finished(settings)) == 2
+
+
+def test_without_a_mirror_or_with_an_old_pack_in_the_way_nothing_is_packed(
+    real: Callable[..., Profile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = real()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(InputError, match="out: not empty"):
+        lease.pack(settings, tmp_path / "out", piece=1)
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.delenv("DATA_ROOT")
+    with pytest.raises(InputError, match="DATA_ROOT: not set"):
+        lease.pack(settings, tmp_path / "out", piece=1)

@@ -31,7 +31,7 @@ def make(
 
     What it prints is kept, and printed again. Raises InputError as it does.
     """
-    wanted = [_version(), _fingerprint(tokenizer), asdict(task), list(examples), length, pair]
+    wanted = [_version(), fingerprint(tokenizer), asdict(task), list(examples), length, pair]
     text = json.dumps(wanted, ensure_ascii=False)
     file = paths.features() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     with _no_collection():
@@ -96,7 +96,7 @@ def _version() -> str:
 
 
 @lru_cache(maxsize=8)
-def _fingerprint(tokenizer: Any) -> str:
+def fingerprint(tokenizer: Any) -> str:
     """Return the hash of a tokenizer; how it cut its last batch is no part of it."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     content |= {"truncation": None, "padding": None}

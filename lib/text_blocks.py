@@ -18,7 +18,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lib import batches, corpora, encoder, paths, profile, tasks, translations
+from lib import (
+    batches,
+    corpora,
+    encoder,
+    feature_cache,
+    paths,
+    profile,
+    tasks,
+    translations,
+)  # fmt: skip
 from lib.errors import InputError
 from lib.profile import Budget, Pretraining, Profile, digest
 
@@ -82,22 +91,30 @@ def prepare(settings: Profile, encoder_seed: int) -> Prepared:
 def kept_in(settings: Profile, encoder_seed: int) -> Path:
     """Return the folder where the profile's blocks are kept."""
     own, budget = settings.encoder, settings.pretraining
-    path = own.path.replace("{seed}", str(encoder_seed))
+    tokenizer: Any = [own.tokenizer, own.vocabulary_size]
+    if own.path:
+        tokenizer = feature_cache.fingerprint(_existing_tokenizer(settings, encoder_seed))
     wanted = {
         "data": profile.origin(settings),
         "languages": settings.languages,
-        "tokenizer": [path, own.revision] if path else [own.tokenizer, own.vocabulary_size],
+        "tokenizer": tokenizer,
         "text": [budget.block_tokens, budget.text_characters, budget.translations],
-        "rule": [HELD_OUT_EVERY, HELD_OUT_BLOCKS, TOKENIZER_CHARACTERS],
+        "code": [
+            digest(Path(file).read_text("utf-8")) for file in (__file__, translations.__file__)
+        ],
     }
     return paths.features() / f"blocks-{digest(wanted)[:16]}"
+
+
+def _existing_tokenizer(settings: Profile, encoder_seed: int) -> Any:
+    path = profile.encoder_path(settings, encoder_seed)
+    return encoder.load_tokenizer(path, settings.encoder.revision)
 
 
 def _make(settings: Profile, encoder_seed: int, data: dict[str, str]) -> Prepared:
     texts = texts_of(settings)
     if settings.encoder.path:
-        path = profile.encoder_path(settings, encoder_seed)
-        tokenizer = encoder.load_tokenizer(path, settings.encoder.revision)
+        tokenizer = _existing_tokenizer(settings, encoder_seed)
     else:
         tokenizer = tokenizer_of(settings, texts)
     pairs = {}
@@ -129,8 +146,11 @@ def _write(made: Prepared, folder: Path) -> None:
         made.tokenizer.save_pretrained(part)
         save_file(tensors, part / "blocks.safetensors")
         (part / "facts.json").write_text(json.dumps(made.facts), encoding="utf-8")
-        if not folder.is_dir():
+        try:
             part.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def _read(settings: Profile, folder: Path) -> Prepared | None:

@@ -82,7 +82,7 @@ def test_whatever_changes_the_features_makes_them_anew(
         assert len(made) == number + 2
     # A call that cut its batch leaves that setting in the tokenizer; the tokenizer is the same.
     letters("abc", truncation=True, max_length=2)
-    feature_cache._fingerprint.cache_clear()
+    feature_cache.fingerprint.cache_clear()
     feature_cache.make(xnli, PAIRS, letters, 24)
     assert len(made) == 5
     monkeypatch.setattr(feature_cache, "_version", lambda: "another")

@@ -224,9 +224,11 @@ class MaskedLanguageModel(nn.Module):
         self, input_ids: torch.Tensor, chosen: torch.Tensor, labels: torch.Tensor
     ) -> Output:
         """Return predictions [masked]: token ids."""
-        logits = encoders.masked_logits(self.model, input_ids, chosen)
+        logits = encoders.masked_logits(self.model, input_ids, chosen).float()
+        # A small batch may have nothing masked, and the mean over nothing is no number.
+        loss = functional.cross_entropy(logits, labels) if len(labels) else logits.sum() * 0
         return {
-            "loss": functional.cross_entropy(logits.float(), labels),
+            "loss": loss,
             "predictions": logits.argmax(-1),
         }
 

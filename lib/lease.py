@@ -97,17 +97,18 @@ def _work(settings: Profile, jobs: Any, failed: Any) -> None:
     """Take jobs until none is left; runs in a process of its own."""
     while (job := jobs.get()) is not None:
         condition, seed = job
-        try:
-            if not condition:
-                print(pretraining.run(settings, seed).summary(), flush=True)
-            for target in settings.targets if condition else ():
-                (run,) = transfer.run(settings, condition, target, seed)
+        for target in settings.targets if condition else [""]:
+            try:
+                if condition:
+                    (run,) = transfer.run(settings, condition, target, seed)
+                else:
+                    run = pretraining.run(settings, seed)
                 print(run.summary(), flush=True)
-        except Stopped as stopped:
-            print(stopped, flush=True)
-            return
-        except InputError as error:
-            failed.put(f"{condition or 'pretrain'} seed {seed}: {error}")
+            except Stopped as stopped:
+                print(stopped, flush=True)
+                return
+            except InputError as error:
+                failed.put(f"{condition or 'pretrain'} {target or 'seed'} {seed}: {error}")
 
 
 def bring(settings: Profile, before: Iterable[Path], folder: Path, piece: int) -> dict[str, float]:

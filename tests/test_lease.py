@@ -46,7 +46,7 @@ def real(
             "encoder": {"layers": 1, "hidden_size": 16, "vocabulary_size": 150,
                         "feed_forward_size": 16},
             "pretraining": {"tokens": 1024, "block_tokens": 16, "batch_tokens": 64},
-            "conditions": {"none": {}},
+            "conditions": {"none": {}, "random": {"random_encoder": True}},
             "targets": {"udpos": {"updates": 2}},
             "clean_targets": [],
             "seeds": {1: 1},
@@ -85,7 +85,7 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
     (run,) = transfer.run(settings, "none", "udpos", 1)
     assert not run.fresh and not pretraining.run(settings, 1).fresh
     # A second pack takes along what is finished, and a second call there finds nothing to do.
-    assert [file.parent.name for file in lease.finished(settings)] == ["seed=1"] * 2
+    assert [file.parent.name for file in lease.finished(settings)] == ["seed=1"] * 3
     assert lease.work(settings, 1.0, processes=1) == []
 
 
@@ -93,7 +93,7 @@ def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(
     real: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "GRACE", 10)
-    long = {"tokens": 6_400_000, "block_tokens": 16, "batch_tokens": 64}
+    long = {"tokens": 6_400_000, "block_tokens": 16, "batch_tokens": 64, "learning_rate": 1e-4}
     settings = real(pretraining=long)
     assert lease.work(settings, 0.6, processes=1, phase="pretrain") == []
     here = pretraining.cell(settings, 1)
@@ -107,8 +107,9 @@ def test_a_job_that_cannot_be_done_is_a_line_and_the_others_are_done(
 ) -> None:
     settings = real(targets={"udpos": {"updates": 2}, "panx": {"updates": 2}})
     failed = lease.work(settings, 5.0, processes=1)
-    assert len(failed) == 1 and failed[0].startswith("none seed 1: google/xtreme")
-    assert len(lease.finished(settings)) == 2
+    assert [line.partition(": ")[0] for line in sorted(failed)] == ["none panx 1", "random panx 1"]
+    assert all("google/xtreme" in line for line in failed)
+    assert len(lease.finished(settings)) == 3
 
 
 def test_without_a_mirror_or_with_an_old_pack_in_the_way_nothing_is_packed(

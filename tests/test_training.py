@@ -75,3 +75,13 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path, record: 
     with pytest.raises(InputError, match="lower learning_rate"):
         _train(tmp_path, learning_rate=float("inf"))
     record("a loss that is not a number")
+
+
+def test_a_batch_in_which_nothing_is_masked_changes_nothing(small_encoder: Any) -> None:
+    model = heads.MaskedLanguageModel(small_encoder(mlm=True))
+    blocks = torch.randint(4, 30, (2, 8))
+    data = batches.MaskedBlocks(blocks, [[0, 1]], SPECIAL, 31, 1e-9, seed=1)
+    loss = model(**data[0])["loss"]
+    loss.backward()
+    assert loss == 0
+    assert all(not weight.grad.any() for weight in model.parameters() if weight.grad is not None)

@@ -102,7 +102,8 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
     if name.endswith(".yaml"):
         name = str(Path(name).resolve())
     settings = profile.load(name)
-    checks.check_analyses(settings)
+    if "--until" not in extra:
+        checks.check_analyses(settings)
     cluster.check(executor, jobs)
     at_once = kernels_at_once(settings, cores) if executor == "local" else int(jobs)
     inventory.check(settings)

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from lib import scoring
 from lib.errors import InputError
@@ -17,6 +18,10 @@ from lib.tasks import Task
 
 Key = TypeVar("Key", bound=Hashable)
 Label = TypeVar("Label", bound=Hashable)
+
+
+# What the metrics of a target are called here that need no encoder.
+NAMES = ("character_ngram_", "most_frequent_")
 
 
 def parse_baselines(
@@ -165,3 +170,13 @@ def of_task(
         tags = most_frequent_tags(tagged, [example["words"] for example in validation])
         return {"most_frequent": scoring.score_tagging([e["tags"] for e in validation], tags)}
     return {}
+
+
+def shown(scores: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return the means of what needs no encoder, in the source language and over the others.
+
+    `scores` are those of a study; a row per target and metric, values from 0 to 1.
+    """
+    rows = scores[scores["metric"].str.startswith(NAMES)]
+    where = np.where(rows["language"] == source, "source", "zero-shot")
+    return rows.assign(where=where).pivot_table("value", ["target", "metric"], "where", sort=False)

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from lib import answers, scoring
+from lib import answers, baselines, scoring
 from lib.errors import InputError
 from lib.scoring import Scores
 from lib.tasks import Task
@@ -69,18 +69,18 @@ def rescore(task: Task, scores: pd.DataFrame, predictions: pd.DataFrame) -> Resc
 def _kept(task: Task, scores: pd.DataFrame, left: Counter[str]) -> pd.DataFrame:
     """Return the rows that the predictions are of; count the others, by the reason."""
     development = scores["split"] == DEVELOPMENT
-    by_characters = scores["metric"].str.startswith("character_ngram_")
+    without = scores["metric"].str.startswith(baselines.NAMES)
     chosen = scores.loc[scores["reported"].astype(bool), "layer"]
     # `layer` is missing but for retrieval: there the reported one is kept.
-    other = scores["layer"].notna() & ~scores["layer"].isin(chosen.dropna()) & ~by_characters
+    other = scores["layer"].notna() & ~scores["layer"].isin(chosen.dropna()) & ~without
     for rows, reason in (
         (development, "development split: no predictions are kept of it"),
-        (by_characters, "character n-grams: no predictions are kept of this baseline"),
+        (without, "baselines without an encoder: no predictions are kept of them"),
         (other, f"{task.name}: predictions are kept of the reported layer only, no vectors"),
     ):
         if rows.any():
             left[reason] += int(rows.sum())
-    return scores[~(development | by_characters | other)]
+    return scores[~(development | without | other)]
 
 
 def _again(task: Task, said: pd.DataFrame, language: str) -> dict[str, float]:

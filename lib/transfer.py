@@ -82,12 +82,13 @@ def _make(settings: Profile, here: Cell, wanted: dict[str, Any]) -> Run:
     with corpora.recording() as data:
         sets, absent = evaluation_sets(settings, task, budget, wanted["languages"])
         job = Job(settings, here, task, budget, model, tokenizer, sets)
+        untouched = not how.task and not how.random_encoder
         if task.evaluation and "gold" in task.evaluation.columns:
             facts = mine(job)
         elif task.kind == "retrieval":
-            facts = retrieve(job, baseline=not how.task and not how.random_encoder)
+            facts = retrieve(job, baseline=untouched)
         else:
-            facts = _fine_tune(job)
+            facts = _fine_tune(job, baseline=untouched)
     facts |= {"not_found": absent, "data": data, **encoder.reading(model)}
     scores = pd.DataFrame(job.rows).assign(
         condition=condition, target=target, seed=seed, encoder_seed=settings.seeds[seed]
@@ -180,9 +181,12 @@ def evaluation_sets(
     return found, absent
 
 
-def _fine_tune(job: Job) -> dict[str, Any]:
-    """Train a fresh head and the encoder on the source language; score every language."""
-    from lib import batches, encoder, evaluation, feature_cache, heads, training
+def _fine_tune(job: Job, baseline: bool) -> dict[str, Any]:
+    """Train a fresh head and the encoder on the source language; score every language.
+
+    With `baseline`, also what the training labels say without an encoder.
+    """
+    from lib import baselines, batches, encoder, evaluation, feature_cache, heads, training
 
     settings, task, budget, tokenizer = job.settings, job.task, job.budget, job.tokenizer
     names = budget.train or task.train
@@ -208,6 +212,10 @@ def _fine_tune(job: Job) -> dict[str, Any]:
         if split != DEVELOPMENT:
             identifiers, gold = [example["id"] for example in found], _labels(task, found)
             job.keep(code, identifiers, scores, gold=gold, predicted=said)
+    for code, found in job.sets.items() if baseline else ():
+        for name, scores in baselines.of_task(task, examples, found).items():
+            named = {f"{name}_{metric}": value for metric, value in scores.values.items()}
+            job.add(code, Scores(named, scores.per_example), job.split)
     return {
         "tokens": data.tokens(),
         "updates": len(data),

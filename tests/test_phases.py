@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from lib import (
+    baselines,
     corpora,
     encoder,
     evaluation,
@@ -524,3 +526,21 @@ def test_an_encoder_is_kept_on_the_way_where_the_profile_asks_for_it(
     assert not list((tmp_path / ".work").rglob("snapshots"))
     # Without it nothing is kept, and the record is that of before there was such a key.
     assert "snapshots" not in pretraining.parameters(micro, 1)["pretraining"]
+
+
+def test_what_the_training_labels_say_without_an_encoder_stands_beside_the_scores(
+    store: Path, micro: Profile
+) -> None:
+    (run,), (floor,) = (transfer.run(micro, name, "xnli", 1) for name in ("none", "random"))
+    task = tasks.get("xnli")
+    labels = Counter(e["label"] for e in corpora.load_training(micro, task, task.train, 0))
+    (most, _), *_ = labels.most_common(1)
+    scores = run.scores.set_index(["language", "metric"])["value"]
+    for code in micro.languages:
+        there = [e["label"] for e in corpora.load(micro, task.evaluation, code)]
+        assert scores[code, "most_frequent_accuracy"] == there.count(most) / len(there)
+    assert not run.scores.loc[run.scores["metric"].str.startswith("most_"), "reported"].any()
+    assert not floor.scores["metric"].str.startswith("most_").any()
+    shown = baselines.shown(run.scores, "en").loc[("xnli", "most_frequent_accuracy")]
+    others = [scores[code, "most_frequent_accuracy"] for code in ("qaa", "qab")]
+    assert shown["zero-shot"] == pytest.approx(np.mean(others))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lib import paths, pretraining, profile, style, transfer
 from lib.errors import InputError
-from lib.profile import Condition, Encoder, Pretraining, Profile
+from lib.profile import Condition, Profile
 from lib.style import styled
 
 
@@ -42,14 +42,9 @@ def _scores(
     settings: Profile, target: str, seed: int, folder: Path, name: str, random_encoder: bool = False
 ) -> dict[str, float]:
     """Return the reported score of each language from an encoder that exists."""
-    alone = settings.model_copy(
-        update={
-            "name": f"{settings.name}-{name}",
-            "encoder": Encoder(path=str(folder), precision=settings.encoder.precision),
-            "pretraining": Pretraining(block_tokens=settings.pretraining.block_tokens),
-            "conditions": {"none": Condition(random_encoder=random_encoder)},
-            "seeds": {seed: seed},
-        }
+    conditions = {"none": Condition(random_encoder=random_encoder)}
+    alone = pretraining.taken_from(
+        settings, str(folder), name, conditions=conditions, seeds={seed: seed}
     )
     (run,) = transfer.run(alone, "none", target, seed)
     scores = run.scores

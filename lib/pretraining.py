@@ -14,7 +14,7 @@ import pandas as pd
 from lib import profile
 from lib.errors import InputError
 from lib.making import once
-from lib.profile import Pretraining, Profile
+from lib.profile import Encoder, Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
 LATER = ("translations", "snapshots")
@@ -125,6 +125,21 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     if settings.encoder.path and not settings.pretraining.tokens:
         return profile.encoder_path(settings, encoder_seed), settings.encoder.revision
     return str(done.cell.folder / "encoder"), ""
+
+
+def taken_from(settings: Profile, folder: str, suffix: str, **changes: Any) -> Profile:
+    """Return the profile on an encoder that exists, under a name with a suffix, otherwise changed.
+
+    What it makes stands beside the profile's own results.
+    """
+    taken = Encoder(path=folder, precision=settings.encoder.precision,
+                    attention=settings.encoder.attention)  # fmt: skip
+    budget = Pretraining(
+        block_tokens=settings.pretraining.block_tokens,
+        masking_probability=settings.pretraining.masking_probability,
+    )
+    own = {"name": f"{settings.name}-{suffix}", "encoder": taken, "pretraining": budget}
+    return settings.model_copy(update=own | changes)
 
 
 def snapshots(settings: Profile, encoder_seed: int) -> dict[int, Path]:

@@ -1,0 +1,96 @@
+"""Choose learning rates from one grid for all, by scores on English development data alone.
+
+`python -m lib.rates small_cpu 3e-4 1e-3 3e-3` trains the compared intermediate tasks, and every
+target on the encoder as it is, with each rate, and writes to `figures/<profile>/rates.csv` what
+each reached on the source language's development data. A target without such data is left out.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+import pandas as pd
+
+from lib import intermediate, pairing, paths, pretraining, profile, tasks, transfer
+from lib.errors import InputError
+from lib.profile import Budget, Profile
+from lib.tasks import Task
+
+
+def measure(settings: Profile, rates: list[float], seed: int) -> pd.DataFrame:
+    """Train with each rate; columns name, rate, metric, value, n, split; values from 0 to 1.
+
+    What is trained stands in `<results>/<profile>-rate=<rate>/`. Raises InputError for a rate that
+    is no positive number.
+    """
+    folder, _ = pretraining.location(settings, settings.seeds[seed])
+    rows: list[dict[str, Any]] = []
+    for rate in rates:
+        if not rate > 0:
+            raise InputError(f"rates: found {rate:g}, expected more than 0")
+        changed = _with_rate(settings, folder, rate)
+        for name in pairing.COMPARED:
+            scores = intermediate.run_one(changed, name, seed).scores
+            rows += _rows(tasks.get(name), rate, scores[scores["moment"] == "after"])
+        for name in settings.targets:
+            if tasks.get(name).kind != "retrieval":
+                (run,) = transfer.run(changed, "none", name, seed)
+                rows += _rows(tasks.get(name), rate, _development(run.scores, tasks.get(name)))
+    return pd.DataFrame(rows)
+
+
+def _with_rate(settings: Profile, folder: str, rate: float) -> Profile:
+    """Return the profile with one rate for all, evaluated in the source language alone."""
+
+    def at_rate(budget: Budget) -> Budget:
+        return budget.model_copy(update={"learning_rate": rate})
+
+    return pretraining.taken_from(
+        settings,
+        folder,
+        f"rate={rate:g}",
+        languages=[settings.source_language],
+        evaluation_languages=[],
+        all_languages={},
+        intermediate=at_rate(settings.intermediate),
+        targets={name: at_rate(target) for name, target in settings.targets.items()},
+    )
+
+
+def _development(scores: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Keep the scores of development data; the validation split of a target may be its test set."""
+    assert task.evaluation is not None
+    splits = [transfer.DEVELOPMENT]
+    if task.evaluation.split != "validation":
+        splits.append("validation")
+    return scores[scores["split"].isin(splits)]
+
+
+def _rows(task: Task, rate: float, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    kept = scores[scores["metric"] == task.reported]
+    return [{"name": task.name, "rate": rate, **row}
+            for row in kept[["metric", "value", "n", "split"]].to_dict("records")]  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, write the table, and say which rate was best for each."""
+    parser = argparse.ArgumentParser(prog="python -m lib.rates", description=__doc__)
+    parser.add_argument("profile", help="with the compared conditions and targets")
+    parser.add_argument("rates", type=float, nargs="+", help="3e-4 1e-3 3e-3")
+    asked = parser.parse_args(arguments)
+    settings = profile.load(asked.profile, whole=True)
+    table = measure(settings, asked.rates, min(settings.seeds))
+    folder = paths.figures(settings.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "rates.csv", index=False, float_format="%.6g", lineterminator="\n")
+    for name, rows in table.groupby("name", sort=False):
+        best = rows.loc[rows["value"].idxmax()]
+        print(f"{name}: {best['rate']:g}, {best['metric']} {100 * best['value']:.1f} of "
+              + ", ".join(f"{100 * value:.1f}" for value in rows["value"]))  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))

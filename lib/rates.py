@@ -7,8 +7,6 @@ each reached on the source language's development data. A target without such da
 
 import argparse
 import sys
-from typing import Any
-
 import pandas as pd
 
 from lib import intermediate, pairing, paths, pretraining, profile, tasks, transfer
@@ -24,19 +22,20 @@ def measure(settings: Profile, rates: list[float], seed: int) -> pd.DataFrame:
     is no positive number.
     """
     folder, _ = pretraining.location(settings, settings.seeds[seed])
-    rows: list[dict[str, Any]] = []
+    rows = []
     for rate in rates:
         if not rate > 0:
             raise InputError(f"rates: found {rate:g}, expected more than 0")
         changed = _with_rate(settings, folder, rate)
         for name in pairing.COMPARED:
             scores = intermediate.run_one(changed, name, seed).scores
-            rows += _rows(tasks.get(name), rate, scores[scores["moment"] == "after"])
+            rows.append(_rows(tasks.get(name), rate, scores[scores["moment"] == "after"]))
         for name in settings.targets:
             if tasks.get(name).kind != "retrieval":
                 (run,) = transfer.run(changed, "none", name, seed)
-                rows += _rows(tasks.get(name), rate, _development(run.scores, tasks.get(name)))
-    return pd.DataFrame(rows)
+                rows.append(_rows(tasks.get(name), rate, _development(run.scores, tasks.get(name))))
+    columns = ["name", "rate", "metric", "value", "n", "split"]
+    return pd.concat(rows, ignore_index=True)[columns]
 
 
 def _with_rate(settings: Profile, folder: str, rate: float) -> Profile:
@@ -66,10 +65,9 @@ def _development(scores: pd.DataFrame, task: Task) -> pd.DataFrame:
     return scores[scores["split"].isin(splits)]
 
 
-def _rows(task: Task, rate: float, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    kept = scores[scores["metric"] == task.reported]
-    return [{"name": task.name, "rate": rate, **row}
-            for row in kept[["metric", "value", "n", "split"]].to_dict("records")]  # fmt: skip
+def _rows(task: Task, rate: float, scores: pd.DataFrame) -> pd.DataFrame:
+    kept = scores.loc[scores["metric"] == task.reported, ["metric", "value", "n", "split"]]
+    return kept.assign(name=task.name, rate=rate)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "rates.csv", index=False, float_format="%.6g", lineterminator="\n")
     for name, rows in table.groupby("name", sort=False):
-        best = rows.loc[rows["value"].idxmax()]
+        best = rows.sort_values("value").iloc[-1]
         print(f"{name}: {best['rate']:g}, {best['metric']} {100 * best['value']:.1f} of "
               + ", ".join(f"{100 * value:.1f}" for value in rows["value"]))  # fmt: skip
 

@@ -7,6 +7,7 @@ each reached on the source language's development data. A target without such da
 
 import argparse
 import sys
+
 import pandas as pd
 
 from lib import intermediate, pairing, paths, pretraining, profile, tasks, transfer

@@ -4,6 +4,7 @@ It lies in `<results>/.features/blocks-<hash>/`, so that every encoder seed, and
 the text, reads what was cut once. The folder may be deleted at any time.
 """
 
+import inspect
 import json
 import shutil
 import sys
@@ -34,6 +35,8 @@ from lib.profile import Budget, Pretraining, Profile, digest
 HELD_OUT_EVERY = 50  # lines
 HELD_OUT_BLOCKS = 64
 TOKENIZER_CHARACTERS = 400_000  # of a language, for training a tokenizer
+# What blocks are made by. Versions of packages are not among it: blocks travel between machines.
+CODE = (batches.cut_blocks, encoder.train_tokenizer, translations)
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,7 @@ def kept_in(settings: Profile, encoder_seed: int) -> Path:
         "languages": settings.languages,
         "tokenizer": tokenizer,
         "text": [budget.block_tokens, budget.text_characters, budget.translations],
-        "code": [
-            digest(Path(file).read_text("utf-8")) for file in (__file__, translations.__file__)
-        ],
+        "code": [digest(inspect.getsource(each)) for each in CODE],
     }
     return paths.features() / f"blocks-{digest(wanted)[:16]}"
 
@@ -235,9 +236,13 @@ def cut(
             raise InputError(f"multilingual-text {code}: too little text for a single block of "
                              f"{length} tokens")  # fmt: skip
         held_out[code] = blocks_of(ids[::HELD_OUT_EVERY])[:HELD_OUT_BLOCKS]
-    paired = {code: blocks_of(tokenizer(lines, add_special_tokens=False)["input_ids"])
-              for code, lines in (pairs or {}).items()}  # fmt: skip
-    return Blocks(read, held_out, paired)
+    paired = {}
+    for code, lines in (pairs or {}).items():
+        paired[code] = blocks_of(tokenizer(lines, add_special_tokens=False)["input_ids"])
+    none = [code for code, blocks in paired.items() if not len(blocks)]
+    if none:
+        print(f"multilingual-text: no translations, or too few for a block, of {', '.join(none)}")
+    return Blocks(read, held_out, {code: of for code, of in paired.items() if len(of)})
 
 
 def masked(

@@ -23,6 +23,8 @@ SHARED = 0.5  # how much of a shared word's information counts, for words do not
 BAND = 2500  # lines by which the path may leave the diagonal
 AROUND = 2  # lines before and after a pair that have to be as likely translations as it
 
+LATIN = 0.5  # of the letters of a text that is written so
+ROMANISED = 0.95  # of the letters of a line of another text
 ROUNDING = 1e-6
 _WORD = re.compile(r"[0-9]+|[A-Za-z]{2,}")
 
@@ -58,13 +60,28 @@ def load(settings: Profile, without: Mapping[str, Collection[str]]) -> dict[str,
 
 
 def _by_source(settings: Profile, code: str) -> dict[str, list[str]]:
-    """Load the lines of a language by the source that they are from, in order."""
+    """Load the lines of a language, in its own script, by the source that they are from."""
     text = replace(tasks.TEXT, columns={"text": "text", "source": "source"})
+    examples = corpora.load(settings, text, code)
     found = defaultdict(list)
-    for example in corpora.load(settings, text, code):
-        if example["text"].strip():
+    for example, own in zip(examples, in_own_script([e["text"] for e in examples]), strict=True):
+        if own and example["text"].strip():
             found[example["source"]].append(example["text"])
     return dict(found)
+
+
+def in_own_script(lines: Sequence[str]) -> list[bool]:
+    """Say of each line whether it is in the script of most: Latin letters alone may not be.
+
+    Names of things are, and romanised text; of a text in Latin letters every line is its own.
+    """
+    shares = np.array([_latin_share(line) for line in lines])
+    return [bool(own) for own in (shares < ROMANISED) | (shares.mean() > LATIN)] if lines else []
+
+
+def _latin_share(line: str) -> float:
+    letters = [letter for letter in line if letter.isalpha()]
+    return sum(letter < "\u0250" for letter in letters) / len(letters) if letters else 0.0
 
 
 def pair(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from lib import ccgbank, pairing, tasks, typology
 from lib.errors import InputError
-from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile, data_root
+from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile, data_root, encoder_path
 
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -143,17 +144,26 @@ def _no_ccgbank(profile: Profile) -> str:
     return "" if root and (root / tasks.CCGBANK).is_dir() else ccgbank.missing()
 
 
+def _are_kept(profile: Profile) -> bool:
+    """Say whether blocks of the text have been cut before; of an encoder of the hub nothing is."""
+    if profile.encoder.path and not Path(encoder_path(profile)).is_dir():
+        return False
+    from lib import text_blocks
+
+    try:
+        return text_blocks.kept_in(profile, min(profile.seeds.values())).is_dir()
+    except InputError:
+        return False
+
+
 def _no_text(profile: Profile) -> str:
     """Say which text is missing for MLM on every language; an empty string where none is."""
     root, name = data_root(profile), tasks.TEXT.dataset
     if root is None:
         return f"{name} is not on the hub: lib.multilingual_text builds it into a DATA_ROOT"
     absent = [code for code in profile.languages if not any((root / name / code).glob("train-*"))]
-    if absent:
-        from lib import text_blocks
-
-        if text_blocks.kept_in(profile, min(profile.seeds.values())).is_dir():
-            return ""
+    if absent and _are_kept(profile):
+        return ""
     missing = f"{', '.join(absent[:4])}{f' and {len(absent) - 4} more' if absent[4:] else ''}"
     return f"{root / name} has no {missing}: lib.multilingual_text builds it" if absent else ""
 

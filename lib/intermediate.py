@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -281,12 +281,11 @@ def _joint(job: _Job, model: Any, updates: int) -> tuple[Any, Any, int]:
     """Return the batches of MLM on the text of every language, its head, and its tokens."""
     from lib import heads, text_blocks
 
-    blocks = replace(
-        text_blocks.prepare(job.settings, job.settings.seeds[job.seed]).blocks, pairs={}
-    )
-    data = text_blocks.masked(job.settings, blocks, job.tokenizer, updates, job.budget, job.seed)
+    settings = job.settings
+    blocks = text_blocks.monolingual(settings, settings.seeds[job.seed], job.tokenizer)
+    data = text_blocks.masked(settings, blocks, job.tokenizer, updates, job.budget, job.seed)
     head = heads.MaskedLanguageModel(model)
-    tokens = text_blocks.tokens_of_update(job.settings, job.budget.batch_tokens)
+    tokens = text_blocks.tokens_of_update(settings, job.budget.batch_tokens)
     return data, head, updates * tokens
 
 

@@ -5,11 +5,12 @@ so many MiB, which `cat` and `tar` put together again:
 
     python -m lib.lease pack small_gpu there                               # here
     cat there/*.xz.* | tar -xJ                                             # there, in a new folder
-    DATA_ROOT=mirror python3 -m lib.lease work small_gpu back --minutes 9  # and again, as it suits
-    cat back/*.xz.* | tar -xJ --skip-old-files                             # here
+    DATA_ROOT=mirror python3 -m lib.lease work small_gpu back --minutes 9  # and again: back2, ...
+    cat back/*.gz.* | tar -xz --skip-old-files                             # here
 """
 
 import argparse
+import gzip
 import hashlib
 import lzma
 import multiprocessing
@@ -17,7 +18,6 @@ import queue
 import sys
 import tarfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ def pack(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
 
     Data are the files of the mirror as they are, for their hash stands in every record. Finished
     cells, and checkpoints of unfinished ones, go along. Raises InputError where there is no mirror,
-    or it lacks what the profile reads.
+    or it lacks what the profile reads, and for an encoder that is in no folder of it or of ours.
     """
+    check(folder, piece)
     root = profile.data_root(settings)
     if settings.world is None and root is None:
         raise InputError("DATA_ROOT: not set; a pack holds the files of a mirror")
@@ -49,8 +50,21 @@ def pack(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
             files |= _below(text_blocks.kept_in(settings, seed), "results/.features")
     if root is not None and settings.world is None:
         files |= {f"mirror/{file.relative_to(root)}": file for file in _data(settings, root)}
+    files |= _encoders(settings, root)
+    _brought(settings).unlink(missing_ok=True)
+    _note(settings, finished(settings))
     files |= _below(paths.results(settings.name), "results")
-    return _write(files, folder, piece)
+    return _write(files, folder, piece, "xz")
+
+
+def check(folder: Path, piece: int, minutes: float = 1.0) -> None:
+    """Raise InputError where nothing could be written in the end, before anything is done."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: not empty; expected a new folder for the pieces")
+    if piece < 1:
+        raise InputError(f"--piece: found {piece}, expected 1 MiB or more")
+    if not minutes > 0:
+        raise InputError(f"--minutes: found {minutes:g}, expected more than 0")
 
 
 def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> list[str]:
@@ -74,13 +88,14 @@ def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> 
         worker.start()
     for worker in workers:
         worker.join(max(0.0, ends - time.monotonic()))
+    ended = [worker.exitcode for worker in workers if worker.exitcode]
     for stop in (multiprocessing.Process.terminate, multiprocessing.Process.kill):
         for worker in workers:
             stop(worker)
         over = time.monotonic() + GRACE
         for worker in workers:
             worker.join(max(0.0, over - time.monotonic()))
-    said = []
+    said = [f"a process ended with status {status}: its jobs were left" for status in ended]
     while True:
         try:
             said.append(failed.get(timeout=0.2))
@@ -107,17 +122,39 @@ def _work(settings: Profile, jobs: Any, failed: Any) -> None:
             except Stopped as stopped:
                 print(stopped, flush=True)
                 return
-            except InputError as error:
-                failed.put(f"{condition or 'pretrain'} {target or 'seed'} {seed}: {error}")
+            # Whatever one job fails of, a lack of memory say, the others may do.
+            except Exception as error:
+                what = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+                failed.put(f"{condition or 'pretrain'} {target or 'seed'} {seed}: {what}{error}")
 
 
-def bring(settings: Profile, before: Iterable[Path], folder: Path, piece: int) -> dict[str, float]:
-    """Write the cells that are finished now and were not `before`; return MiB as `pack` does."""
-    store = paths.results(settings.name).parent
+def bring(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
+    """Write the cells that are finished and were not brought before; return MiB as `pack` does.
+
+    Weights hardly shrink, so that they are compressed as fast as it goes.
+    """
+    check(folder, piece)
+    store, noted = paths.results(settings.name), _brought(settings)
+    before = noted.read_text(encoding="utf-8").split("\n") if noted.is_file() else []
+    new = [file for file in finished(settings) if str(file.relative_to(store)) not in before]
     files: dict[str, Path] = {}
-    for cell in sorted({record.parent for record in set(finished(settings)) - set(before)}):
-        files |= _below(cell, f"results/{cell.parent.relative_to(store)}")
-    return _write(files, folder, piece)
+    for cell in sorted(file.parent for file in new):
+        files |= _below(cell, f"results/{cell.parent.relative_to(store.parent)}")
+    sizes = _write(files, folder, piece, "gz")
+    _note(settings, new)
+    return sizes
+
+
+def _brought(settings: Profile) -> Path:
+    """Return the list of what the other side has."""
+    return paths.results(settings.name) / ".brought"
+
+
+def _note(settings: Profile, records: list[Path]) -> None:
+    store = paths.results(settings.name)
+    store.mkdir(parents=True, exist_ok=True)
+    with _brought(settings).open("a", encoding="utf-8") as noted:
+        noted.writelines(f"{file.relative_to(store)}\n" for file in records)
 
 
 def finished(settings: Profile) -> list[Path]:
@@ -145,6 +182,21 @@ def _data(settings: Profile, root: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def _encoders(settings: Profile, root: Path | None) -> dict[str, Path]:
+    """List the files of the encoders that exist, where `profile.encoder_path` looks for them."""
+    found: dict[str, Path] = {}
+    for seed in sorted(set(settings.seeds.values())) if settings.encoder.path else ():
+        folder = Path(profile.encoder_path(settings, seed)).absolute()
+        for place, name in ((paths.REPOSITORY, ""), (root, "mirror")):
+            if place and folder.is_dir() and folder.is_relative_to(place):
+                found |= _below(folder, str(Path(name) / folder.parent.relative_to(place)))
+                break
+        else:
+            raise InputError(f"encoder.path: {folder}: no folder of repository or DATA_ROOT: "
+                             "it cannot be packed")  # fmt: skip
+    return found
+
+
 def _below(folder: Path, place: str) -> dict[str, Path]:
     """Name the files below a folder by where they go: into `place`, under the folder's name."""
     return {
@@ -154,22 +206,23 @@ def _below(folder: Path, place: str) -> dict[str, Path]:
     }
 
 
-def _write(files: dict[str, Path], folder: Path, piece: int) -> dict[str, float]:
+def _write(files: dict[str, Path], folder: Path, piece: int, way: str) -> dict[str, float]:
     """Write an archive in pieces, and `SHA256SUMS` of them; return the MiB of each piece."""
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: not empty; expected a new folder for the pieces")
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = _Pieces(folder / f"{folder.name}.tar.xz", piece * MIB)
+    pieces = _Pieces(folder / f"{folder.name}.tar.{way}", piece * MIB)
     # Lines and their pairs repeat each other over more than the usual 8 MiB.
-    way = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 128 * MIB}]
+    large = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 128 * MIB}]
+    into: Any = pieces
     with (
-        lzma.open(pieces, "wb", filters=way) as packed,  # type: ignore[call-overload]
-        tarfile.open(fileobj=packed, mode="w|") as archive,
+        lzma.open(into, "wb", filters=large)
+        if way == "xz"
+        else gzip.GzipFile(fileobj=into, mode="wb", compresslevel=1) as packed,
+        tarfile.open(fileobj=packed, mode="w|", dereference=True) as archive,
     ):
         for name, file in files.items():
             archive.add(file, name, recursive=False)
     pieces.close()
-    made = sorted(folder.glob("*.xz.*"))
+    made = sorted(folder.glob("*.tar.*"))
     sums = [f"{hashlib.sha256(part.read_bytes()).hexdigest()}  {part.name}\n" for part in made]
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
     return {part.name: part.stat().st_size / MIB for part in made}
@@ -194,6 +247,9 @@ class _Pieces:
             self.room, view = self.room - len(taken), view[len(taken) :]
         return len(data)
 
+    def flush(self) -> None:
+        """Do nothing: what was written is in the piece when it is closed."""
+
     def close(self) -> None:
         if self.part:
             self.part.close()
@@ -217,9 +273,9 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.do == "pack":
         sizes = pack(settings, asked.folder, asked.piece)
     else:
-        before = finished(settings)
+        check(asked.folder, asked.piece, asked.minutes)
         failed = work(settings, asked.minutes, asked.processes, asked.phase)
-        sizes = bring(settings, before, asked.folder, asked.piece)
+        sizes = bring(settings, asked.folder, asked.piece)
     print(f"{asked.folder}: {len(sizes)} pieces, {sum(sizes.values()):.1f} MiB", flush=True)
     for line in failed:
         print(line, file=sys.stderr)

@@ -1,5 +1,6 @@
 """Phase 1: a tokenizer and an encoder trained from scratch by MLM, or an existing one."""
 
+import hashlib
 import shutil
 import sys
 import time
@@ -130,15 +131,18 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
 def taken_from(settings: Profile, folder: str, suffix: str, **changes: Any) -> Profile:
     """Return the profile on an encoder that exists, under a name with a suffix, otherwise changed.
 
-    What it makes stands beside the profile's own results.
+    What it makes stands beside the profile's own results, apart for each content of the encoder.
     """
+    weights = Path(folder) / "model.safetensors"
+    content = weights.read_bytes() if weights.is_file() else folder.encode()  # or it is a hub id
     taken = Encoder(path=folder, precision=settings.encoder.precision,
                     attention=settings.encoder.attention)  # fmt: skip
     budget = Pretraining(
         block_tokens=settings.pretraining.block_tokens,
         masking_probability=settings.pretraining.masking_probability,
     )
-    own = {"name": f"{settings.name}-{suffix}", "encoder": taken, "pretraining": budget}
+    name = f"{settings.name}-{suffix}-{hashlib.sha256(content).hexdigest()[:8]}"
+    own = {"name": name, "encoder": taken, "pretraining": budget}
     return settings.model_copy(update=own | changes)
 
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,17 @@ def prepare(settings: Profile, encoder_seed: int) -> Prepared:
         found = _read(settings, folder) or made
     corpora.note(found.facts["data"])
     return found
+
+
+def monolingual(settings: Profile, encoder_seed: int, tokenizer: Any) -> Blocks:
+    """Return the blocks of every language's text, without pairs, as an encoder's tokenizer cuts it.
+
+    The text may have changed since the encoder was made: then it is cut anew, and not kept.
+    """
+    found = prepare(settings, encoder_seed)
+    if feature_cache.fingerprint(found.tokenizer) != feature_cache.fingerprint(tokenizer):
+        return cut(texts_of(settings), tokenizer, settings.pretraining.block_tokens)
+    return replace(found.blocks, pairs={})
 
 
 def kept_in(settings: Profile, encoder_seed: int) -> Path:
@@ -238,7 +249,8 @@ def cut(
         held_out[code] = blocks_of(ids[::HELD_OUT_EVERY])[:HELD_OUT_BLOCKS]
     paired = {}
     for code, lines in (pairs or {}).items():
-        paired[code] = blocks_of(tokenizer(lines, add_special_tokens=False)["input_ids"])
+        ids = tokenizer(lines, add_special_tokens=False)["input_ids"] if lines else []
+        paired[code] = blocks_of(ids)
     none = [code for code, blocks in paired.items() if not len(blocks)]
     if none:
         print(f"multilingual-text: no translations, or too few for a block, of {', '.join(none)}")

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from lib import paths, pretraining, profile
+from lib import checks, paths, pretraining, profile
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -29,7 +29,7 @@ TIMED = 30  # updates
 def changed(settings: Profile, keys: dict[str, Any]) -> Profile:
     """Return the profile with these keys of its encoder and pre-training; an encoder of our own.
 
-    Raises InputError for a key that neither has, or a value of a wrong type.
+    Raises InputError for a key that neither has, and for a value that cannot be.
     """
     parts = {"encoder": settings.encoder, "pretraining": settings.pretraining}
     for key, value in keys.items():
@@ -42,8 +42,10 @@ def changed(settings: Profile, keys: dict[str, Any]) -> Profile:
             )
         except ValidationError as error:
             raise InputError(f"trial: {key}: {error.errors()[0]['msg']}, found {value!r}") from None
-    return settings.model_copy(update=parts | {"encoder": parts["encoder"].model_copy(
-        update={"path": ""})})  # fmt: skip
+    own = parts["encoder"].model_copy(update={"path": ""})
+    tried = settings.model_copy(update=parts | {"encoder": own})
+    checks.check(tried, "trial")
+    return tried
 
 
 def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
         return time.perf_counter() - started
 
     each = train(heads.MaskedLanguageModel(copy.deepcopy(model)), TIMED) / TIMED
-    updates = min(round(60 * minutes / each), MOST_UPDATES)
+    updates = min(max(1, round(60 * minutes / each)), MOST_UPDATES)
     seconds = train(heads.MaskedLanguageModel(model), updates)
     found = pretraining.validated(model, blocks.held_out, tokenizer)
     tokens = updates * text_blocks.tokens_of_update(settings, budget.batch_tokens)
@@ -97,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("keys", nargs="+", help="'{}', or changed keys: '{layers: 4}'")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training, each")
     asked = parser.parse_args(arguments)
+    if not asked.minutes > 0:
+        raise InputError(f"--minutes: found {asked.minutes:g}, expected more than 0")
     settings = profile.load(asked.profile, whole=True)
     file = paths.figures(settings.name) / "trials.csv"
     trials = [(text, changed(settings, _mapping(text))) for text in asked.keys]

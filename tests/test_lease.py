@@ -56,10 +56,10 @@ def real(
     return make
 
 
-def unpack(pieces: Path, into: Path) -> None:
+def unpack(pieces: Path, into: Path, way: str) -> None:
     into.mkdir(exist_ok=True)
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pieces, check=True)
-    command = f"cat {pieces}/*.xz.* | tar -xJ --skip-old-files -C {into}"
+    command = f"cat {pieces}/*.tar.* | tar -x{way} --skip-old-files -C {into}"
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
 
 
@@ -69,7 +69,7 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
     settings, there, home = real(), tmp_path / "there", tmp_path / "again"
     sizes = lease.pack(settings, tmp_path / "out", piece=1)
     assert len(sizes) > 1 and max(sizes.values()) <= 1
-    unpack(tmp_path / "out", there)
+    unpack(tmp_path / "out", there, "J")
     assert not (there / "mirror" / "multilingual-text").exists()
     assert not (there / "mirror/google/xtreme/udpos.French").exists()
     environment = {key: value for key, value in os.environ.items() if key != "RESULTS_ROOT"}
@@ -80,13 +80,24 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    unpack(there / "back", home)
+    # Called again with the same folder it refuses before it works; with another it brings nothing.
+    again = subprocess.run(
+        [*command, "--minutes", "5"], cwd=there, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert again.returncode == 1 and again.stderr.strip() == (
+        "back: not empty; expected a new folder for the pieces"
+    )
+    unpack(there / "back", home, "z")
     monkeypatch.setenv("RESULTS_ROOT", str(home / "results"))
     (run,) = transfer.run(settings, "none", "udpos", 1)
     assert not run.fresh and not pretraining.run(settings, 1).fresh
     # A second pack takes along what is finished, and a second call there finds nothing to do.
     assert [file.parent.name for file in lease.finished(settings)] == ["seed=1"] * 3
     assert lease.work(settings, 1.0, processes=1) == []
+    first = lease.bring(settings, tmp_path / "first", piece=1)
+    second = lease.bring(settings, tmp_path / "second", piece=1)
+    assert sum(first.values()) > sum(second.values())
 
 
 def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(
@@ -121,6 +132,38 @@ def test_without_a_mirror_or_with_an_old_pack_in_the_way_nothing_is_packed(
     with pytest.raises(InputError, match="out: not empty"):
         lease.pack(settings, tmp_path / "out", piece=1)
     shutil.rmtree(tmp_path / "out")
+    with pytest.raises(InputError, match="--piece: found 0, expected 1 MiB or more"):
+        lease.pack(settings, tmp_path / "out", piece=0)
+    with pytest.raises(InputError, match=r"encoder\.path: .*no folder of repository or DATA"):
+        lease.pack(real(encoder={"path": "x/y"}, pretraining={}), tmp_path / "out", piece=1)
     monkeypatch.delenv("DATA_ROOT")
     with pytest.raises(InputError, match="DATA_ROOT: not set"):
         lease.pack(settings, tmp_path / "out", piece=1)
+
+
+def test_an_encoder_that_exists_goes_along(real: Callable[..., Profile], tmp_path: Path) -> None:
+    made = pretraining.run(real(), 1).cell.folder / "encoder"
+    shutil.copytree(made, tmp_path / "home" / "ours" / "seed=1")
+    settings = real(encoder={"path": "ours/seed={seed}"}, pretraining={})
+    lease.pack(settings, tmp_path / "out", piece=16)
+    unpack(tmp_path / "out", tmp_path / "there", "J")
+    assert (tmp_path / "there/mirror/ours/seed=1/model.safetensors").is_file()
+
+
+def test_what_one_job_dies_of_is_said_and_the_others_go_on(
+    real: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import queue
+
+    jobs, failed = queue.Queue(), queue.Queue()
+    for job in (("none", 1), ("random", 1), None):
+        jobs.put(job)
+
+    def fall(settings: Profile, condition: str, target: str, seed: int) -> None:
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(transfer, "run", fall)
+    lease._work(real(), jobs, failed)
+    assert [failed.get_nowait() for _ in range(2)] == [
+        "none udpos 1: RuntimeError: CUDA error", "random udpos 1: RuntimeError: CUDA error"
+    ]  # fmt: skip

@@ -269,3 +269,11 @@ def test_an_encoder_for_each_seed_is_named_by_its_seed(tmp_path: Path) -> None:
     assert settings.encoder_ids == ["ours/seed=3", "ours/seed=5"]
     assert profile.encoder_path(settings, 5) == "ours/seed=5"
     assert profile.encoder_path(settings) == "ours/seed=3"
+
+
+def test_without_text_an_encoder_of_the_hub_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    assert "ud_parsing-joint_mlm" not in profile.load("xtreme_base").conditions
+    assert "skips ud_parsing-joint_mlm, stsb-joint_mlm" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import datasets
 import pytest
 import torch
 
-from lib import corpora, paths, pretraining, profile, text_blocks
+from lib import corpora, feature_cache, paths, pretraining, profile, text_blocks
 from lib.profile import Profile
 from lib.text_blocks import Prepared
 
@@ -104,3 +104,28 @@ def test_without_room_blocks_are_not_kept_and_training_goes_on(
     made = text_blocks.prepare(real, 1)
     assert made.blocks.read and not text_blocks.kept_in(real, 1).exists()
     assert f"{paths.features()}: blocks are not kept: No space left" in capsys.readouterr().err
+
+
+def test_an_encoder_reads_text_that_changed_since_by_its_own_tokenizer(
+    real: Profile, write: Callable[..., None]
+) -> None:
+    before = text_blocks.prepare(real, 1)
+    assert not text_blocks.monolingual(real, 1, before.tokenizer).pairs
+    other = [f"{chr(120 - i % 20) * 3} new {i}" for i in range(300)]
+    write("multilingual-text", "de", "train", {"text": other, "source": ["s"] * 300})
+    corpora._table.cache_clear()
+    after = text_blocks.prepare(real, 1)
+    assert len({feature_cache.fingerprint(each.tokenizer) for each in (before, after)}) == 2
+    found = text_blocks.monolingual(real, 1, before.tokenizer)
+    expected = text_blocks.cut({"de": other}, before.tokenizer, 16)
+    assert torch.equal(found.read["de"], expected.read["de"])
+
+
+def test_a_language_without_translations_has_no_pairs_and_a_line_says_so(
+    real: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = text_blocks.prepare(real, 1).tokenizer
+    texts = text_blocks.texts_of(real)
+    blocks = text_blocks.cut(texts, tokenizer, 16, {"de": texts["de"], "jv": []})
+    assert list(blocks.pairs) == ["de"]
+    assert "no translations, or too few for a block, of jv" in capsys.readouterr().out

@@ -94,9 +94,11 @@ def test_every_second_pair_has_the_translation_first_and_held_out_lines_stay_out
     assert len(lines) > 250
     assert all(line.startswith("a") for line in lines[::2])
     assert all(line.startswith("ж") for line in lines[1::2])
-    of_german = [line.rpartition("a ")[2] if i % 2 == 0 else line for i, line in enumerate(lines)]
-    assert not any(line == held or line.startswith(held + " a") for line in of_german
-                   for held in held_out["de"])  # fmt: skip
+    sides = {"en": lines[1::2], "de": lines[::2]}  # each behind its translation
+    for code, other in (("en", "de"), ("de", "en")):
+        held = {line for line in held_out[code] if "Name" in line}
+        assert held and not any(line.endswith(f" {each}") for line in sides[code] for each in held)
+        assert not any(line.startswith(f"{each} ") for line in sides[other] for each in held)
     assert not any("only" in line for line in lines)
 
 

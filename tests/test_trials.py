@@ -24,7 +24,9 @@ def test_a_trial_changes_the_keys_it_names_and_makes_an_encoder_of_our_own(micro
 @pytest.mark.parametrize(
     ("keys", "said"),
     [({"depth": 2}, "no key 'depth'"), ({"layers": 0}, "layers: .*found 0"),
-     ({"learning_rate": "fast"}, "learning_rate: .*'fast'")],
+     ({"learning_rate": "fast"}, "learning_rate: .*'fast'"),
+     ({"hidden_size": 17}, "trial: encoder.hidden_size: .*17"),
+     ({"block_tokens": 1024}, "trial: pretraining.block_tokens: .*1024")],
 )  # fmt: skip
 def test_a_key_that_cannot_be_is_refused(micro: Profile, keys: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):

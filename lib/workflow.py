@@ -43,6 +43,7 @@ JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
 FAILS = "Error in rule"
 STATUS = re.compile(r"SLURM status is: '(\w+)'")
+AGAIN = 20.0  # seconds after which Snakemake is told to end once more
 # Snakemake's own errors; the rest stands in its log.
 SAYS = re.compile(r"\w*(Error|Exception)\b|Nothing to be done|Complete log|Trying to restart")
 
@@ -216,12 +217,13 @@ def _record(
             journal.write(json.dumps(line) + "\n")
 
 
-def _stop(number: int, snakemake: int, on_a_cluster: bool) -> None:
+def _stop(number: int, snakemake: int, on_a_cluster: bool, told: threading.Event) -> None:
     """End a call in order: no further job; those at work are told, and keep a checkpoint.
 
-    Kernels have process groups of their own: each hears of it from the job that waits for it. A
-    terminal sends SIGINT to Snakemake too, which then cancels what it has on a cluster.
+    Kernels have process groups of their own: each hears of it from the job that waits for it. On a
+    cluster SIGINT makes Snakemake cancel what it has there; a terminal sends it that by itself.
     """
+    told.set()
     if on_a_cluster and number != signal.SIGINT:
         os.kill(snakemake, signal.SIGINT)
     for process in psutil.Process().children(recursive=True) if not on_a_cluster else ():
@@ -229,6 +231,17 @@ def _stop(number: int, snakemake: int, on_a_cluster: bool) -> None:
             if os.getpgid(process.pid) == os.getpgrp():
                 process.terminate()
     print("told to end: jobs at work keep a checkpoint; the next call goes on", flush=True)
+
+
+def _insist(snakemake: "subprocess.Popen[str]", told: threading.Event, seconds: float) -> None:
+    """Send SIGINT again while Snakemake lives: it may come where nothing heeds it, and be lost."""
+    told.wait()
+    while True:
+        try:
+            snakemake.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            snakemake.send_signal(signal.SIGINT)
 
 
 def _follow(
@@ -243,6 +256,7 @@ def _follow(
     `queue` is the folder of results whose jobs are in SLURM's queue.
     """
     ended = threading.Event()
+    told = threading.Event()
     failure: list[str] = []
     watching = threading.Thread(target=_watch, args=(missing, ended, queue), daemon=True)
     with subprocess.Popen(
@@ -255,7 +269,9 @@ def _follow(
     ) as running:
         on_a_cluster = "--executor" in command
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda told, _: _stop(told, running.pid, on_a_cluster))
+            signal.signal(number, lambda n, _: _stop(n, running.pid, on_a_cluster, told))
+        if on_a_cluster:
+            threading.Thread(target=_insist, args=(running, told, AGAIN), daemon=True).start()
         watching.start()
         for line in chain(running.stdout or (), [""]):
             if failure and not line.startswith(" ") and (_is_told(failure) or not line):

@@ -1,6 +1,10 @@
 """What Snakemake is told of a cluster, and what is refused before anything is submitted."""
 
 import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +170,28 @@ def test_a_failure_is_one_line_that_names_reason_job_log_and_notebook(tmp_path: 
     (tmp_path / "log.txt").write_text("2026 starts on n\n")  # killed, and had no time to say so
     said[1] = "message: SLURM-job '5' failed, SLURM status is: 'OUT_OF_MEMORY'."
     assert workflow.failed(said).startswith("failed (job 5): OUT_OF_MEMORY; see ")
+
+
+def test_a_call_that_does_not_heed_being_told_to_end_is_told_again() -> None:
+    deaf = (
+        "import signal, sys, time\n"
+        "heard = []\n"
+        "def hear(*_):\n"
+        "    heard.append(1)\n"
+        "    if len(heard) == 2:\n"
+        "        sys.exit(7)\n"
+        "signal.signal(signal.SIGINT, hear)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, text=True) as call:
+        assert call.stdout is not None and call.stdout.readline() == "ready\n"
+        told = threading.Event()
+        telling = threading.Thread(target=workflow._insist, args=(call, told, 0.5), daemon=True)
+        telling.start()
+        time.sleep(1)
+        assert call.poll() is None  # nobody was told yet
+        told.set()
+        assert call.wait(timeout=30) == 7
+        telling.join(timeout=5)
+        assert not telling.is_alive()

@@ -128,9 +128,10 @@ def _work(settings: Profile, jobs: Any, failed: Any) -> None:
                 failed.put(f"{condition or 'pretrain'} {target or 'seed'} {seed}: {what}{error}")
 
 
-def bring(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
+def bring(settings: Profile, folder: Path, piece: int, weights: bool = True) -> dict[str, float]:
     """Write the cells that are finished and were not brought before; return MiB as `pack` does.
 
+    Without `weights` an analysis by layer has to be run there, and `make check` misses them.
     Weights hardly shrink, so that they are compressed as fast as it goes.
     """
     check(folder, piece)
@@ -139,7 +140,9 @@ def bring(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
     new = [file for file in finished(settings) if str(file.relative_to(store)) not in before]
     files: dict[str, Path] = {}
     for cell in sorted(file.parent for file in new):
-        files |= _below(cell, f"results/{cell.parent.relative_to(store.parent)}")
+        of_cell = _below(cell, f"results/{cell.parent.relative_to(store.parent)}")
+        files |= {name: file for name, file in of_cell.items()
+                  if weights or file.suffix != ".safetensors"}  # fmt: skip
     sizes = _write(files, folder, piece, "gz")
     _note(settings, new)
     return sizes
@@ -267,6 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--piece", type=int, default=16, help="MiB of a piece at most")
     parser.add_argument("--minutes", type=float, default=10.0, help="until work ends")
     parser.add_argument("--processes", type=int, default=1, help="that share the device")
+    parser.add_argument("--without-weights", action="store_true", help="bring scores alone back")
     parser.add_argument("--phase", choices=["pretrain"], default="", help="the encoders alone")
     asked = parser.parse_args(arguments)
     settings, failed = profile.load(asked.profile), []
@@ -275,7 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         check(asked.folder, asked.piece, asked.minutes)
         failed = work(settings, asked.minutes, asked.processes, asked.phase)
-        sizes = bring(settings, asked.folder, asked.piece)
+        sizes = bring(settings, asked.folder, asked.piece, not asked.without_weights)
     print(f"{asked.folder}: {len(sizes)} pieces, {sum(sizes.values()):.1f} MiB", flush=True)
     for line in failed:
         print(line, file=sys.stderr)

@@ -98,6 +98,11 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
     first = lease.bring(settings, tmp_path / "first", piece=1)
     second = lease.bring(settings, tmp_path / "second", piece=1)
     assert sum(first.values()) > sum(second.values())
+    (paths.results(settings.name) / ".brought").unlink()
+    lease.bring(settings, tmp_path / "scores", piece=1, weights=False)
+    unpack(tmp_path / "scores", tmp_path / "light", "z")
+    brought = {file.suffix for file in (tmp_path / "light").rglob("*") if file.is_file()}
+    assert ".parquet" in brought and ".safetensors" not in brought
 
 
 def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(

@@ -75,11 +75,14 @@ def growth(table: pd.DataFrame, target: str, source: str = "en") -> Figure:
         place.plot(mean.index, mean, "-", color=colour, lw=1.6, label=label, zorder=3)
         place.plot(single["tokens"], single["over"], "o", color=colour, ms=3, zorder=3)
     place.axhline(0, color=style.INK, lw=0.8, zorder=2)
+    read = sorted(table["tokens"].unique())
     place.set_xscale("log")
-    place.set_xlabel("tokens of text that the encoder has read")
-    place.set_ylabel(f"{target}: points over the random encoder")
+    place.set_xticks(read, [f"{tokens / 1e6:.3g}" for tokens in read])
+    place.minorticks_off()
+    place.set_xlabel("millions of tokens that the encoder has read")
+    place.set_ylabel("points over the random encoder")
     encoders = table["encoder_seed"].nunique()
-    place.set_title(f"{encoders} encoder{'s' if encoders > 1 else ''}, a dot each")
+    place.set_title(f"{target}; {encoders} encoder{'s' if encoders > 1 else ''}, a dot each")
     figure.legend(loc="outside lower center", ncols=1)
     return figure
 

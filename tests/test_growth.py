@@ -60,6 +60,8 @@ def test_the_figure_shows_points_over_the_floor() -> None:
     thick = [line for line in axes.lines if line.get_linewidth() == 1.6]
     assert [list(line.get_ydata()) for line in thick] == [pytest.approx([10, 30])] * 2
     assert "over the random encoder" in axes.get_ylabel()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.001", "0.002"]
+    assert not list(axes.xaxis.get_minorticklocs())
 
 
 def test_the_table_and_figure_are_written(

@@ -28,7 +28,7 @@ def measure(settings: Profile, rates: list[float], seed: int) -> pd.DataFrame:
         if not rate > 0:
             raise InputError(f"rates: found {rate:g}, expected more than 0")
         changed = _with_rate(settings, folder, rate)
-        for name in pairing.COMPARED:
+        for name in (each for each in pairing.COMPARED if each in settings.conditions):
             scores = intermediate.run_one(changed, name, seed).scores
             rows.append(_rows(tasks.get(name), rate, scores[scores["moment"] == "after"]))
         for name in settings.targets:

@@ -53,3 +53,12 @@ def test_the_validation_set_that_is_xtremes_test_set_is_not_looked_at() -> None:
     scores = pd.DataFrame({"split": ["validation", "development", "test"], "value": [1, 2, 3]})
     assert list(rates._development(scores, tasks.get("xquad"))["value"]) == [2]
     assert list(rates._development(scores, tasks.get("panx"))["value"]) == [1, 2]
+
+
+def test_a_profile_without_the_compared_tasks_has_its_targets_tried(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    few = {name: how for name, how in micro.conditions.items() if name in ("none", "random")}
+    one = micro.model_copy(update={"conditions": few, "targets": {"udpos": micro.targets["udpos"]}})
+    assert set(rates.measure(one, [1e-3], 1)["name"]) == {"udpos"}

@@ -22,10 +22,15 @@ def measure(settings: Profile, target: str) -> pd.DataFrame:
     """Fine-tune each snapshot, and the floor: columns encoder_seed, tokens, language, value, floor.
 
     Values are the target's reported metric, from 0 to 1. What is measured stands in
-    `<results>/<profile>-<tokens>/`. Raises InputError where an encoder is not finished.
+    `<results>/<profile>-<tokens>-<hash>/`. Encoders that are not finished are left out, with a
+    line. Raises InputError where none is.
     """
     rows = []
-    for seed in sorted(set(settings.seeds.values())):
+    seeds = sorted(set(settings.seeds.values()))
+    ready = [seed for seed in seeds if pretraining.cell(settings, seed).run_file.is_file()]
+    if ready and ready != seeds:
+        print(f"encoder seeds {sorted({*seeds} - {*ready})} are not finished, and left out")
+    for seed in ready or seeds:
         found = pretraining.snapshots(settings, seed)
         floor = _scores(settings, target, seed, found[max(found)], "floor", random_encoder=True)
         for tokens, folder in found.items():

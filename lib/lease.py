@@ -26,7 +26,7 @@ from lib.errors import InputError, Stopped
 from lib.profile import Profile
 
 MIB = 2**20
-CODE = ("lib", "notebooks", "data/published", "data/encoders")
+CODE = ("lib", "notebooks", "data/published")
 GRACE = 30  # seconds in which trainings leave their checkpoints
 Job = tuple[str, int]  # condition (none: phase 1), seed
 

@@ -74,7 +74,6 @@ def prepare(settings: Profile, encoder_seed: int) -> Prepared:
     """Return the blocks of the profile's text, from disk where they were cut before.
 
     All seeds read the same, but where each has a tokenizer of an encoder of its own.
-
     Raises InputError for a language without text, or with too little for a block.
     """
     folder = kept_in(settings, encoder_seed)

@@ -16,7 +16,7 @@ from lib import corpora, tasks
 from lib.errors import InputError
 from lib.profile import Profile
 
-# Ours, none of them fitted to anything:
+# Ours, set by looking at pairs of the mirror's text, by no score of any task:
 GAP = -2.0  # log-likelihood of a line without a translation
 SPREAD = 0.25  # standard deviation of the log ratio of lengths of translations
 SHARED = 0.5  # how much of a shared word's information counts, for words do not come singly

@@ -75,3 +75,11 @@ def test_the_table_and_figure_are_written(
     assert "points over the floor" in capsys.readouterr().out
     with pytest.raises(InputError, match="'ner', expected one of udpos"):
         growth.main(["micro", "--target", "ner"])
+
+
+def test_an_encoder_that_is_not_finished_is_left_out_with_a_line(
+    grown: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = grown.model_copy(update={"seeds": {1: 1, 2: 2}})
+    assert set(growth.measure(two, "udpos")["encoder_seed"]) == {1}
+    assert "encoder seeds [2] are not finished" in capsys.readouterr().out

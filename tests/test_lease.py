@@ -1,6 +1,7 @@
 """What a machine without network needs fits into pieces; what it finished comes back as it was."""
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
 ) -> None:
     settings, there, home = real(), tmp_path / "there", tmp_path / "again"
     sizes = lease.pack(settings, tmp_path / "out", piece=1)
-    assert len(sizes) > 1 and max(sizes.values()) <= 1
+    assert 0 < max(sizes.values()) <= 1
     unpack(tmp_path / "out", there, "J")
+    assert not (there / "data/encoders").exists()  # the profile reads none
     assert not (there / "mirror" / "multilingual-text").exists()
     assert not (there / "mirror/google/xtreme/udpos.French").exists()
     environment = {key: value for key, value in os.environ.items() if key != "RESULTS_ROOT"}
@@ -103,6 +105,15 @@ def test_what_is_packed_works_elsewhere_and_what_is_brought_back_counts_as_made_
     unpack(tmp_path / "scores", tmp_path / "light", "z")
     brought = {file.suffix for file in (tmp_path / "light").rglob("*") if file.is_file()}
     assert ".parquet" in brought and ".safetensors" not in brought
+
+
+def test_what_is_large_comes_in_pieces_of_the_size_that_was_asked(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(random.Random(1).randbytes(5 * lease.MIB // 2))
+    sizes = lease._write({"large": large}, tmp_path / "out", 1, "gz")
+    assert [round(size, 1) for size in sizes.values()] == [1.0, 1.0, 0.5]
+    unpack(tmp_path / "out", tmp_path / "there", "z")
+    assert (tmp_path / "there/large").read_bytes() == large.read_bytes()
 
 
 def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(

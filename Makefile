@@ -24,7 +24,7 @@ figures: .venv/installed
 		$(SNAKEMAKE_ARGUMENTS)
 
 test: .venv/installed
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Every fault as often as the README says, about an hour; its log is tests/faults.csv.
 test-faults: .venv/installed

@@ -195,6 +195,9 @@ def _check_own_encoder(profile: Profile, file: str) -> None:
     lengths = {
         f"{key}.max_sequence_length": how.max_sequence_length for key, how in budgets.items() if how
     }
+    if profile.pretraining.aligned_embeddings and not profile.pretraining.translations:
+        raise InputError(f"{file}: pretraining.aligned_embeddings: found true without "
+                         "pretraining.translations, expected sources to align by")  # fmt: skip
     lengths["pretraining.block_tokens"] = profile.pretraining.block_tokens
     for key, length in lengths.items():
         if length > MAXIMUM_LENGTH:

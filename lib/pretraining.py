@@ -18,7 +18,7 @@ from lib.making import once
 from lib.profile import Encoder, Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
-LATER = ("translations", "snapshots")
+LATER = ("translations", "aligned_embeddings", "snapshots")
 
 
 def cell(settings: Profile, encoder_seed: int) -> Cell:
@@ -102,8 +102,7 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         path, revision = profile.encoder_path(settings, encoder_seed), settings.encoder.revision
         model = encoder.load_for_mlm(path, revision, settings.encoder)
     else:
-        training.set_seed(encoder_seed)
-        model = encoder.new(settings.encoder, len(tokenizer))
+        model = untrained(settings, prepared, encoder_seed)
     log, facts, scores = _train(settings, encoder_seed, prepared, model, here)
     if not distributed.is_first():
         return Run(here, {})
@@ -118,6 +117,18 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         **encoder.reading(model),
     }
     return finish(here, wanted, facts, started=started, scores=scores)
+
+
+def untrained(settings: Profile, prepared: Any, seed: int) -> Any:
+    """Return a new encoder of the profile's, random but for what it asks to be aligned."""
+    from lib import aligned_embeddings, encoder, training
+
+    training.set_seed(seed)
+    tokenizer = prepared.tokenizer
+    model = encoder.new(settings.encoder, len(tokenizer))
+    if settings.pretraining.aligned_embeddings:
+        aligned_embeddings.start(model, prepared.blocks.pairs, tokenizer.all_special_ids, seed)
+    return model
 
 
 def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:

@@ -62,7 +62,8 @@ class Pretraining(Strict):
 
     `language_exponent` flattens the share of each language, q_i ∝ p_i^α (Conneau et al. 2020,
     arXiv 1911.02116, section 3.1). Lines of these sources of `multilingual-text`, `translations` of
-    one another, are read in pairs too (TLM; Conneau & Lample 2019, arXiv 1901.07291, section 3.3).
+    one another, are read in pairs too (TLM; Conneau & Lample 2019, arXiv 1901.07291, section 3.3);
+    with `aligned_embeddings` tokens start near those that they stand with in such pairs.
     So many `snapshots` are kept on the way: after half of the tokens, a quarter of them, and so on.
     """
 
@@ -76,6 +77,7 @@ class Pretraining(Strict):
     language_exponent: Share = 0.3
     text_characters: Natural = 0
     translations: list[str] = Field(default_factory=list)
+    aligned_embeddings: bool = False
     snapshots: Natural = 0
     tokens_at_once: Natural = 0
     checkpoint_updates: Natural = 500

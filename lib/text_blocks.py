@@ -34,6 +34,7 @@ from lib.profile import Budget, Pretraining, Profile, digest
 
 HELD_OUT_EVERY = 50  # lines
 HELD_OUT_BLOCKS = 64
+HELD_OUT_PAIRS = 300  # of a language
 TOKENIZER_CHARACTERS = 400_000  # of a language, for training a tokenizer
 # What blocks are made by. Versions of packages are not among it: blocks travel between machines.
 CODE = (batches.cut_blocks, encoder.train_tokenizer, translations)
@@ -61,8 +62,8 @@ class Blocks:
 class Prepared:
     """Hold all that phase 1 reads: the tokenizer, the blocks, and what they were made from.
 
-    `facts` are `data` (as `corpora.recording`), `characters` of each language, and how many lines
-    were read in `pairs` with their translations.
+    `facts` are `data` (as `corpora.recording`), `characters` of each language, how many lines
+    are read in `pairs` with their translations, and of those held out the first, as text.
     """
 
     tokenizer: Any
@@ -128,17 +129,20 @@ def _make(settings: Profile, encoder_seed: int, data: dict[str, str]) -> Prepare
         tokenizer = _existing_tokenizer(settings, encoder_seed)
     else:
         tokenizer = tokenizer_of(settings, texts)
-    pairs = {}
+    pairs: dict[str, list[translations.Pair]] = {}
+    others: dict[str, list[translations.Pair]] = {}
     if settings.pretraining.translations:
         held_out = {code: set(lines[::HELD_OUT_EVERY]) for code, lines in texts.items()}
-        pairs = translations.load(settings, held_out)
+        pairs, others = translations.load(settings, held_out)
+    lines = {code: translations.joined(of) for code, of in pairs.items()}
     facts = {
         "data": data,
         "characters": {code: sum(map(len, lines)) for code, lines in texts.items()},
-        "pairs": {code: len(lines) for code, lines in pairs.items()},
+        "pairs": {code: len(of) for code, of in pairs.items()},
+        "held_out_pairs": {code: of[:HELD_OUT_PAIRS] for code, of in others.items()},
     }
     return Prepared(
-        tokenizer, cut(texts, tokenizer, settings.pretraining.block_tokens, pairs), facts
+        tokenizer, cut(texts, tokenizer, settings.pretraining.block_tokens, lines), facts
     )
 
 

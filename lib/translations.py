@@ -31,12 +31,17 @@ _WORD = re.compile(r"[0-9]+|[A-Za-z]{2,}")
 Floats = NDArray[np.float64]
 
 
-def load(settings: Profile, without: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
-    """Return, by language, lines of the source language joined with their translations.
+Pair = tuple[str, str]
 
-    They are those of the sources that `pretraining.translations` names; every second has the
-    translation first. `without` are lines of each language to leave out, with their translations.
-    Raises InputError for a source that the source language has no line of.
+
+def load(
+    settings: Profile, held_out: Mapping[str, Collection[str]]
+) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
+    """Return, by language, lines of the source language with their translations, read and held out.
+
+    They are those of the sources that `pretraining.translations` names. Held out is a pair with a
+    line of `held_out`, lines of each language. Raises InputError for a source that the source
+    language has no line of.
     """
     english = settings.source_language
     originals = _by_source(settings, english)
@@ -44,19 +49,25 @@ def load(settings: Profile, without: Mapping[str, Collection[str]]) -> dict[str,
         if name not in originals:
             raise InputError(f"pretraining.translations: multilingual-text {english} has no source "
                              f"{name!r}; expected some of {', '.join(originals)}")  # fmt: skip
-    found = {}
+    read: dict[str, list[Pair]] = {}
+    kept: dict[str, list[Pair]] = {}
     for code in settings.languages:
         if code == english:
             continue
-        both: list[tuple[str, str]] = []
+        both: list[Pair] = []
         for name, lines in _by_source(settings, code).items():
             if name in settings.pretraining.translations:
                 both += [(originals[name][i], lines[j]) for i, j in pair(originals[name], lines)]
-        both = [(one, other) for one, other in both
-                if one not in without[english] and other not in without[code]]  # fmt: skip
-        both[1::2] = [(other, one) for one, other in both[1::2]]
-        found[code] = [" ".join(lines) for lines in both]
-    return found
+        out = [one in held_out[english] or other in held_out[code] for one, other in both]
+        read[code] = [pair for pair, without in zip(both, out, strict=True) if not without]
+        kept[code] = [pair for pair, without in zip(both, out, strict=True) if without]
+    return read, kept
+
+
+def joined(pairs: Sequence[Pair]) -> list[str]:
+    """Join the lines of each pair to one; every second has the translation first."""
+    turned = [pair if place % 2 == 0 else pair[::-1] for place, pair in enumerate(pairs)]
+    return [" ".join(lines) for lines in turned]
 
 
 def _by_source(settings: Profile, code: str) -> dict[str, list[str]]:

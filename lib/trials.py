@@ -2,7 +2,7 @@
 
 `python -m lib.trials small_cpu --minutes 4 '{}' '{layers: 4, hidden_size: 192}'` tries keys of the
 profile's `encoder` and `pretraining`. They are judged by held-out text of the profile's languages
-alone: no task, no test set. Rows are added to `figures/<profile>/trials.csv`.
+and its translations alone: no task, no test set. Rows are added to `figures/<profile>/trials.csv`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from lib.profile import Profile
 
 MOST_UPDATES = 30_000
 TIMED = 30  # updates
+EMBEDDED = 4096  # tokens of a batch of sentences
 
 
 def changed(settings: Profile, keys: dict[str, Any]) -> Profile:
@@ -54,13 +55,12 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     `loss` is of masked tokens of held-out text, in nats, mean over languages; `loss_of_character`
     is that times the tokens of a character, by which vocabularies compare.
     """
-    from lib import encoder, heads, text_blocks, training
+    from lib import heads, text_blocks, training
 
     training.use_threads(settings.workflow.threads)
     budget, prepared = settings.pretraining, text_blocks.prepare(settings, seed)
     blocks, tokenizer = prepared.blocks, prepared.tokenizer
-    training.set_seed(seed)
-    model = encoder.new(settings.encoder, len(tokenizer))
+    model = pretraining.untrained(settings, prepared, seed)
     data = text_blocks.masked(settings, blocks, tokenizer, MOST_UPDATES, budget, seed)
     plan = data.plan
 
@@ -89,7 +89,24 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
         "loss": round(loss, 4),
         "loss_of_character": round(loss * of_character, 4),
         "masked_accuracy": round(float(np.nanmean([right for right, *_ in found.values()])), 4),
+        "translations_found": _translations_found(model, tokenizer, prepared.facts),
     }
+
+
+def _translations_found(model: Any, tokenizer: Any, facts: dict[str, Any]) -> float | None:
+    from lib import evaluation, retrieval, transfer
+
+    layer, shares = transfer.reported_layer(model.config.num_hidden_layers), []
+    for pairs in facts["held_out_pairs"].values():
+        sides = zip(*pairs, strict=True)
+        one, other = (
+            evaluation.embed(model.base_model, side, tokenizer, batch_tokens=EMBEDDED)[layer]
+            for side in sides
+        )
+        for queries, candidates in ((one, other), (other, one)):
+            nearest = retrieval.nearest_neighbours(queries, candidates)
+            shares.append(np.mean(nearest == np.arange(len(pairs))))
+    return round(float(np.mean(shares)), 4) if shares else None
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -33,10 +33,14 @@ FURTHER = {
     "tydiqa_evaluation": 12, "bucc_pairs": 6, "bucc_distractors": 10,
     "xnli_translated": 1,
 }  # fmt: skip
+# Files that take minutes: they begin first, so that no process is left alone with one at the end.
+LONG = ("xlm_r", "notebooks", "faults", "distributed", "lease", "execution", "device")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out SLURM and the rare faults; CI has the one, and a share of the others every day."""
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
     if "FAULTS" in os.environ:
         return
     left_out = [item for item in items if item.get_closest_marker("faults")]

@@ -365,6 +365,8 @@ PROFILES = [
     key("pretraining.masking_probability", 1.5),
     key("pretraining.masking_probability", 0.0),
     key("pretraining.block_tokens", 1),
+    key("pretraining.aligned_embeddings", True, "pretraining.aligned_embeddings",
+        "pretraining.translations"),
     key("pretraining.block_tokens", 513, "pretraining.block_tokens", "513", "512"),
     key("pretraining.tokens", 0, "pretraining.tokens", "encoder.path"),
     key("pretraining.learning_rate", float("nan")),

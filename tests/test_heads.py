@@ -224,7 +224,7 @@ def test_the_masked_loss_is_that_of_transformers(small_encoder: Any) -> None:
     labels = torch.full_like(blocks, -100)
     labels[batch["chosen"]] = blocks[batch["chosen"]]
     with torch.no_grad():
-        ours = heads.MaskedLanguageModel(model)(**batch)
+        ours = heads.MaskedLanguageModel(model).eval()(**batch)
         theirs = model(batch["input_ids"], labels=labels)
     torch.testing.assert_close(ours["loss"], theirs.loss)
     assert torch.equal(ours["predictions"], theirs.logits[batch["chosen"]].argmax(-1))

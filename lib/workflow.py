@@ -41,6 +41,7 @@ from lib.results import Cell
 PHASES = ("pretrain", "intermediate", "transfer")
 JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
+DRY = {"-n", "--dry-run", "--dryrun"}
 FAILS = "Error in rule"
 STATUS = re.compile(r"SLURM status is: '(\w+)'")
 AGAIN = 20.0  # seconds after which Snakemake is told to end once more
@@ -116,7 +117,7 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
         if not making.locked(lock):
             raise InputError(f"{folder}: another run is at work on this profile")
         options = []
-        if executor == "slurm":
+        if executor == "slurm" and not DRY & {*extra}:
             _clear_queue(folder, lock)
         if executor != "local":
             options = cluster.options(executor, jobs, folder)

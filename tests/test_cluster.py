@@ -146,6 +146,18 @@ def test_what_a_killed_call_left_in_the_queue_is_cancelled(
     assert (tmp_path / ".lock").read_text() == socket.gethostname()
 
 
+@pytest.mark.parametrize("extra", [["--dry-run"], ["-n"], []])
+def test_a_dry_run_leaves_the_queue_alone(
+    slurm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: list[str]
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    monkeypatch.setenv("WORLDS_ROOT", str(tmp_path / "worlds"))
+    monkeypatch.setattr(workflow, "_call", lambda *_: 0)
+    asked = slurm(squeue=f"echo 7 {cluster._name(paths.results('tiny'))}_0af")
+    assert workflow.run("tiny", "1", extra, "slurm", "4") == 0
+    assert ("scancel 7" in asked.read_text().splitlines()) == (not extra)
+
+
 def test_jobs_of_a_call_on_another_machine_are_left_alone(slurm: Any, tmp_path: Path) -> None:
     asked = slurm(squeue=f"echo 7 {cluster._name(tmp_path)}_0af")
     with (tmp_path / ".lock").open("a+") as lock:

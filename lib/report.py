@@ -1,7 +1,8 @@
 """Bind a profile's executed analyses into one page of HTML, with the provenance of every number.
 
 `python -m lib.report world` is what `make report` calls. The page needs no network and no other
-file; nbconvert renders it by the template beside this module.
+file; nbconvert renders it by the template beside this module. `figures/<profile>/cells.csv` has the
+same provenance, a row per cell: a study that is published without its results can keep that.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from nbformat import NotebookNode
 
@@ -24,12 +26,15 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 ORDER = ["syntax_vs_semantics", "typology", "retrieval", "representation", "power", "replication"]
 PHASES = list(workflow.PHASES)
 WIDGET = "application/vnd.jupyter.widget-view+json"
+KEPT = ["cell", "parameters_hash", "seconds", "tokens", "updates", "device", "precision",
+        "attention", "commit", "finished"]  # fmt: skip
 HEADING = re.compile(r"^(#{1,3}) (.+)$", re.MULTILINE)
 
 
 def write(name: str) -> Path:
     """Write `results/<profile>/report.html` of a profile's name or file; return its path.
 
+    Beside the figures it writes `cells.csv`.
     Raises InputError where no analysis of the profile has been run.
     """
     study = profile.load(name)
@@ -38,6 +43,9 @@ def write(name: str) -> Path:
     page = render(study, notebook, absent)
     file = paths.results(study.name) / "report.html"
     file.write_text(page, encoding="utf-8")
+    table = paths.figures(study.name) / "cells.csv"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    cells(study).to_csv(table, index=False, lineterminator="\n")
     return file
 
 
@@ -246,6 +254,23 @@ def provenance(study: Profile) -> dict[str, Any]:
             for record in kernels
         ],
     }
+
+
+def cells(study: Profile) -> pd.DataFrame:
+    """Return a row of provenance per cell: what its record says in one value each.
+
+    `versions` are those of the packages, `data` the fingerprints of what was read, and `scores` is
+    the SHA-256 of the cell's scores.
+    """
+    rows = [
+        {key: record.get(key) for key in KEPT}
+        | {"versions": _versions(record)}
+        | {"data": " ".join(f"{name}={at}" for name, at in (record.get("data") or {}).items())}
+        | {"scores": (record.get("files") or {}).get("scores.parquet")}
+        for record in records(study)
+        if not stands_for_several(record)
+    ]
+    return pd.DataFrame(rows).astype({"tokens": "Int64", "updates": "Int64"})
 
 
 def _letter(number: int) -> str:

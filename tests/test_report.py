@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat import v4
 
@@ -196,6 +197,25 @@ def test_every_cell_is_listed_with_its_parameters_and_what_made_it(store: Path) 
     for fact in ("0123456789ab", "2026-01-02T03:04:05Z", "python 3.11.7, torch 2.13.0"):
         assert fact in provenance
     assert "NVIDIA <H200>" in provenance
+
+
+def test_provenance_stays_beside_the_figures_a_row_per_cell(store: Path) -> None:
+    record(
+        store / "intermediate/stsb/seed=1", parameters_hash=HASH,
+        data={"nyu-mll/glue/stsb": "0f", "sick/default": "1e"}, files={"scores.parquet": "ab"},
+    )  # fmt: skip
+    report.write("tiny")
+    table = pd.read_csv(paths.figures("tiny") / "cells.csv").set_index("cell")
+    assert list(table.index) == [
+        "pretrain/seed=1", "intermediate/stsb/seed=1", "transfer/none/udpos/seed=1",
+        "transfer/none/udpos/seed=2",
+    ]  # fmt: skip
+    assert table.tokens["pretrain/seed=1"] == 1500 and table.seconds["pretrain/seed=1"] == 3600
+    assert table.device["transfer/none/udpos/seed=2"] == "NVIDIA <H200>"
+    last = table.loc["intermediate/stsb/seed=1"]
+    assert (last.parameters_hash, last.scores) == (HASH, "ab")
+    assert last.data == "nyu-mll/glue/stsb=0f sick/default=1e"
+    assert last.versions == "python 3.11.7, torch 2.13.0"
 
 
 def test_hours_are_added_up_by_phase_and_a_kernels_record_is_not_counted_twice(

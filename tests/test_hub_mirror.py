@@ -262,7 +262,8 @@ def test_an_encoder_of_the_repository_is_not_asked_of_the_hub(
 ) -> None:
     monkeypatch.delenv("DATA_ROOT", raising=False)
     settings = profile.load("small_cpu")
-    assert profile.encoder_path(settings) == str(paths.REPOSITORY / "data/encoders/small_cpu")
+    there = paths.REPOSITORY / "data/encoders/small_cpu/seed=1"
+    assert profile.encoder_path(settings) == str(there)
     assert not hub_listing.of_hub(settings)
 
 

@@ -130,7 +130,10 @@ def test_conditions_that_need_ccgbank_are_left_out_with_a_line_where_it_is_not(
 ) -> None:
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
-    content["conditions"] |= {"ccg": {"task": "ccg"}, "text": {"task": "mlm", "text_of": "ccg"}}
+    content["conditions"] = {
+        "none": {}, "random": {"random_encoder": True}, "stsb": {"task": "stsb"},
+        "ccg": {"task": "ccg"}, "text": {"task": "mlm", "text_of": "ccg"},
+    }  # fmt: skip
     file = tmp_path / "supertags.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     monkeypatch.delenv("CCGBANK_ROOT", raising=False)
@@ -149,7 +152,9 @@ def test_mlm_on_all_languages_is_left_out_with_a_line_where_there_is_no_text(
 ) -> None:
     monkeypatch.delenv("DATA_ROOT", raising=False)
     content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
-    content["conditions"] |= {"joint": {"task": "stsb", "joint_mlm": 0.5}}
+    content["conditions"] = {
+        "none": {}, "random": {"random_encoder": True}, "joint": {"task": "stsb", "joint_mlm": 0.5}
+    }  # fmt: skip
     file = tmp_path / "joint.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     assert "joint" not in profile.load(str(file)).conditions

@@ -12,7 +12,9 @@ from lib.profile import Profile
 
 def test_a_trial_changes_the_keys_it_names_and_makes_an_encoder_of_our_own(micro: Profile) -> None:
     there = micro.model_copy(
-        update={"encoder": micro.encoder.model_copy(update={"path": "data/encoders/small_cpu"})}
+        update={
+            "encoder": micro.encoder.model_copy(update={"path": "data/encoders/small_cpu/seed=1"})
+        }
     )
     tried = trials.changed(there, {"layers": 3, "masking_probability": 0.4})
     assert (tried.encoder.layers, tried.encoder.path) == (3, "")

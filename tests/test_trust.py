@@ -193,7 +193,7 @@ def test_every_profile_pins_the_encoder_that_it_takes_from_the_hub() -> None:
     asked = 0
     for file in tracked(".yaml"):
         settings = yaml.safe_load(file.read_text(encoding="utf-8")).get("encoder") or {}
-        path = settings.get("path", "")
+        path = settings.get("path", "").replace("{seed}", "1")
         if path and not (paths.REPOSITORY / path).is_dir():
             asked += 1
             assert COMMIT.fullmatch(settings.get("revision", "")), file
@@ -206,7 +206,9 @@ def test_every_profile_pins_the_encoder_that_it_takes_from_the_hub() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a copy of the encoder in the repository."""
-    return Path(shutil.copytree(paths.REPOSITORY / "data/encoders/small_cpu", tmp_path / "encoder"))
+    return Path(
+        shutil.copytree(profile.encoder_path(profile.load("small_cpu")), tmp_path / "encoder")
+    )
 
 
 class Marks:

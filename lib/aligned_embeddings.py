@@ -25,6 +25,10 @@ def start(model: Any, pairs: dict[str, torch.Tensor], special: list[int], seed: 
 
     embeddings = model.get_input_embeddings().weight
     vocabulary, width = embeddings.shape
+    number = sum(map(len, pairs.values()))
+    if number <= width:
+        raise InputError(f"pretraining.aligned_embeddings: {number} blocks of translations, "
+                         f"expected more than encoder.hidden_size, {width}")  # fmt: skip
     found = vectors(torch.cat(list(pairs.values())).numpy(), vocabulary, width, special)
     turned = found @ ortho_group.rvs(width, random_state=seed)
     lengths = np.linalg.norm(turned, axis=1, keepdims=True)
@@ -41,16 +45,13 @@ def vectors(
 ) -> NDArray[np.float64]:
     """Return a vector of each token [vocabulary, width], zero for those of no block and `special`.
 
-    Raises InputError for fewer blocks than the vectors are wide.
+    There must be more blocks [n, length] than vectors are wide.
     """
     from scipy.sparse import csr_matrix
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
 
     number, length = blocks.shape
-    if number <= width:
-        raise InputError(f"pretraining.aligned_embeddings: {number} blocks of translations, "
-                         f"expected more than encoder.hidden_size, {width}")  # fmt: skip
     tokens, rows = blocks.ravel(), np.repeat(np.arange(number), length)
     text = ~np.isin(tokens, special)
     places = (rows[text], tokens[text])

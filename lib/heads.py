@@ -223,7 +223,7 @@ class MaskedLanguageModel(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, chosen: torch.Tensor, labels: torch.Tensor
     ) -> Output:
-        """Return predictions [masked]: token ids, where they are asked for and not trained."""
+        """Return predictions [masked], token ids; in training the loss alone."""
         logits = encoders.masked_logits(self.model, input_ids, chosen).float()
         # A small batch may have nothing masked, and the mean over nothing is no number.
         loss = functional.cross_entropy(logits, labels) if len(labels) else logits.sum() * 0

@@ -270,7 +270,8 @@ def cells(study: Profile) -> pd.DataFrame:
         for record in records(study)
         if not stands_for_several(record)
     ]
-    return pd.DataFrame(rows).astype({"tokens": "Int64", "updates": "Int64"})
+    columns = [*KEPT, "versions", "data", "scores"]
+    return pd.DataFrame(rows, columns=columns).astype({"tokens": "Int64", "updates": "Int64"})
 
 
 def _letter(number: int) -> str:

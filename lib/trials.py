@@ -97,7 +97,7 @@ def _translations_found(model: Any, tokenizer: Any, facts: dict[str, Any]) -> fl
     from lib import evaluation, retrieval, transfer
 
     layer, shares = transfer.reported_layer(model.config.num_hidden_layers), []
-    for pairs in facts["held_out_pairs"].values():
+    for pairs in filter(None, facts["held_out_pairs"].values()):
         sides = zip(*pairs, strict=True)
         one, other = (
             evaluation.embed(model.base_model, side, tokenizer, batch_tokens=EMBEDDED)[layer]

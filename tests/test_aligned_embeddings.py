@@ -86,5 +86,6 @@ def test_how_often_a_word_stands_in_a_block_does_not_count() -> None:
 
 
 def test_too_few_translations_are_refused(model: Callable) -> None:
-    with pytest.raises(InputError, match="16 blocks of translations, expected more"):
-        aligned_embeddings.start(model(), {"de": translated(16)}, SPECIAL, seed=1)
+    for number, pairs in ((16, {"de": translated(16)}), (0, {})):
+        with pytest.raises(InputError, match=f"{number} blocks of translations, expected more"):
+            aligned_embeddings.start(model(), pairs, SPECIAL, seed=1)

@@ -1,16 +1,18 @@
 """Lines that translate one another are found by their order, their lengths and what both hold."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
+import torch
 import yaml
 
-from lib import paths, pretraining, profile, text_blocks, translations
+from lib import evaluation, paths, pretraining, profile, text_blocks, translations, trials
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -112,6 +114,35 @@ def test_pretraining_reads_the_pairs_and_says_how_many(load: Callable[..., Profi
     # A record made before there was such a key stands as it is.
     assert "translations" not in pretraining.parameters(plain, 1)["pretraining"]
     assert pretraining.parameters(paired, 1)["pretraining"]["translations"] == ["docs"]
+
+
+def test_an_encoder_that_starts_aligned_is_another_and_says_so(
+    load: Callable[..., Profile],
+) -> None:
+    plain, aligned = (load(translations=["docs"], aligned_embeddings=how) for how in (False, True))
+    assert "aligned_embeddings" not in pretraining.parameters(plain, 1)["pretraining"]
+    assert pretraining.parameters(aligned, 1)["pretraining"]["aligned_embeddings"]
+    first, second = (
+        pretraining.untrained(each, text_blocks.prepare(each, 1), 1).state_dict()
+        for each in (plain, aligned)
+    )
+    tied = {"lm_head.decoder.weight", "roberta.embeddings.word_embeddings.weight"}
+    assert {name for name in first if not torch.equal(first[name], second[name])} == tied
+
+
+def test_a_trial_says_which_share_of_held_out_translations_it_finds(
+    load: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(translations=["docs"])
+    number = len(text_blocks.prepare(settings, 1).facts["held_out_pairs"]["de"])
+    swapped = np.eye(number)[[1, 0, *range(2, number)]]
+
+    def embed(model: Any, side: Sequence[str], *_: Any, **__: Any) -> Any:
+        return np.stack([np.eye(number), swapped if "ж" in side[0] else np.eye(number)])
+
+    monkeypatch.setattr(evaluation, "embed", embed)  # of one layer, the last is reported
+    found = trials.run(settings, minutes=0.005)["translations_found"]
+    assert found == pytest.approx((number - 2) / number, abs=1e-4) and number > 5
 
 
 def test_a_source_that_is_not_there_is_refused_by_name(load: Callable[..., Profile]) -> None:

@@ -58,7 +58,7 @@ def test_two_processes_train_the_encoder_that_one_does(load: Any) -> None:
 
 
 def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any, record: Any) -> None:
-    long = {"tokens": 60_000, "checkpoint_updates": 20}
+    long = {"tokens": 20_000, "checkpoint_updates": 20}
     whole, ended = load("whole", 0.1, **long), load("ended", 0.1, **long)
     pretraining.run(whole, 1, processes=2)
     work = pretraining.cell(ended, 1).work

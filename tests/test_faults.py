@@ -334,7 +334,6 @@ def test_two_calls_for_one_cell_make_it_once(
     assert [running.returncode for running in two] == [0, 0], said
     trained = [text.count("update 1 ") for text in said]
     assert sorted(trained) == [0, 2], said  # phases 1 and 2, by one of them
-    assert sum("another process is making it; waiting" in text for text in said) == 1
     cell = store.cell("intermediate")
     assert same(store.contents(cell), reference.contents(cell))
     record("two calls for one cell")

@@ -267,7 +267,10 @@ def test_xtreme_large_trains_all_nine_tasks_of_phang_et_al_on_their_budget(
 
 def test_an_encoder_for_each_seed_is_named_by_its_seed(tmp_path: Path) -> None:
     content = yaml.safe_load((paths.PROFILES / "small_cpu.yaml").read_text(encoding="utf-8"))
-    content |= {"encoder": {"path": "ours/seed={seed}"}, "seeds": {1: 3, 2: 5, 4: 3}}
+    content |= {
+        "encoder": {"path": "ours/seed={seed}"}, "seeds": {1: 3, 2: 5, 4: 3},
+        "conditions": {"none": {}, "random": {"random_encoder": True}},
+    }  # fmt: skip
     file = tmp_path / "several.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     settings = profile.load(str(file))

@@ -69,7 +69,8 @@ def check_existing(settings: Profile) -> list[Cell]:
     """Compare every finished cell with the profile; return the cells that are still to be made.
 
     Raises InputError naming the first differing key, so that nothing is skipped or overwritten
-    silently. Removes the record of a kernel of several cells where one of them is missing.
+    silently. Removes the record of a kernel of several cells where one of them, or its notebook, is
+    missing: what else stands is not made again.
     """
     grid = cells(settings)
     missing = [cell for cell, wanted in grid.items() if results.read(cell, wanted) is None]
@@ -89,8 +90,9 @@ def check_existing(settings: Profile) -> list[Cell]:
             and target in ("all", cell.target)
         }
         hashes = {cell.key: profile.digest(wanted) for cell, wanted in inside.items()}
-        if inside.keys() & set(missing) or not results.stands_for(together, hashes):
-            file.unlink()  # it would pass for the cells that are missing
+        whole = results.stands_for(together, hashes) and (file.parent / "notebook.ipynb").is_file()
+        if inside.keys() & set(missing) or not whole:
+            file.unlink()  # it would pass for what is missing
     return missing
 
 

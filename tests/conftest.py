@@ -34,7 +34,8 @@ FURTHER = {
     "xnli_translated": 1,
 }  # fmt: skip
 # Files that take minutes: they begin first, so that no process is left alone with one at the end.
-LONG = ("xlm_r", "notebooks", "faults", "distributed", "lease", "execution", "device")
+LONG = ("every_row", "xlm_r", "slurm", "notebooks", "faults", "distributed", "lease", "execution",
+        "device")  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -134,9 +134,14 @@ def test_a_deleted_cell_is_made_again_and_nothing_else(grid: Any) -> None:
     others = {file: file.stat().st_mtime_ns for file in cells.glob("*/[!ap]*/*/run.json")}
     scores = (cells / "none/panx/seed=1/scores.parquet").read_bytes()
     shutil.rmtree(cells / "none/panx")
+    trained = folder / "results/tiny/intermediate"
+    others |= {file: file.stat().st_mtime_ns for file in trained.glob("[!a]*/*/run.json")}
+    lost = trained / "all/seed=1/notebook.ipynb"
+    lost.unlink(missing_ok=True)  # as by a kill between a kernel's record and its notebook
     done = run("-m", "lib.workflow", "tiny", **roots)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (cells / "none/panx/seed=1/scores.parquet").read_bytes() == scores
+    assert lost.is_file()
     assert others == {file: file.stat().st_mtime_ns for file in others}
 
 

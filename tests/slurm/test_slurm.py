@@ -55,6 +55,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Run `tiny` by SLURM: one call is killed, one told to end, one loses a job to `scancel`."""
     folder = tmp_path_factory.mktemp("slurm")
     content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
+    # Long enough to be told to end: a call tells Snakemake again after 20 seconds.
+    content["targets"]["udpos"]["updates"] = 400
     content["workflow"]["resources"] = {"transfer": {"gpus": 1, "memory_gb": 3, "hours": 0.5}}
     asks = folder / "tiny.yaml"
     asks.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -78,7 +80,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         ask(cluster, "scancel", cancelled)
         said, _ = third.communicate()
     done = SimpleNamespace(status=third.returncode, said=said, roots=roots, shown=shown)
-    done.ended, done.queue = ended, queue
+    done.ended, done.queue, done.asks = ended, queue, str(asks)
     done.left, done.cancelled, done.results = left, cancelled, folder / "results_root/tiny"
     yield done
 
@@ -130,11 +132,11 @@ def test_every_job_leaves_log_notebook_and_slurms_own_log(study: Any) -> None:
 
 def test_scores_are_those_of_a_local_run(study: Any, tmp_path: Path) -> None:
     roots = study.roots | {"RESULTS_ROOT": str(tmp_path)}
-    local = start(os.environ | roots, "tiny", "--cores", "2", "--until", "transfer")
+    local = start(os.environ | roots, study.asks, "--cores", "2", "--until", "transfer")
     said, _ = local.communicate()
     assert local.returncode == 0, said
     tables = sorted((tmp_path / "tiny").glob("transfer/*/*/*/scores.parquet"))
-    settings = profile.load("tiny")
+    settings = profile.load(study.asks)
     assert len(tables) == len(settings.conditions) * len(settings.targets)
     for file in tables:
         other = study.results / file.relative_to(tmp_path / "tiny")

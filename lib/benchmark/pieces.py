@@ -256,6 +256,8 @@ def _finished(number: int, folder: Path) -> Profile:
             cell.folder.mkdir(parents=True)
             record = {"parameters": parameters, "parameters_hash": profile.digest(parameters)}
             cell.run_file.write_text(json.dumps(record), encoding="utf-8")
+            if cell.condition == "all":
+                (cell.folder / "notebook.ipynb").touch()
             if cell.phase == "transfer" and cell.condition != "all":
                 table.to_parquet(cell.folder / "scores.parquet")
     return settings

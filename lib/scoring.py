@@ -222,6 +222,30 @@ def xtreme_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return scores.dropna(how="all").dropna(how="all", axis=1), lines
 
 
+def shared_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Return every run's task scores over those of XTREME's languages that all runs have.
+
+    `table`: as in `xtreme_scores`, whose means these are over fewer languages: no score of XTREME.
+    One row per run, one column per task, its split and number of languages in the name, then the
+    mean of these tasks; empty where no run has a language of XTREME.
+    """
+    columns: dict[str, pd.Series] = {}
+    reported = table[table["reported"].astype(bool)]
+    for task in XTREME:
+        wanted, own = tasks.get(task).languages, reported[reported["target"] == task]
+        own = own[own["language"].isin(wanted)]
+        if own.empty:
+            continue
+        shared = own.pivot_table("value", RUN, "language", sort=False).dropna(axis=1)
+        split = ", ".join(own["split"].unique())
+        name = f"{task} ({split}, {len(shared.columns)} of {len(wanted)} languages)"
+        columns[name] = shared.mean(axis=1)
+    scores = pd.DataFrame(columns)
+    if columns:
+        scores[f"mean of {len(columns)} tasks"] = scores.mean(axis=1, skipna=False)
+    return scores
+
+
 def _task_scores(rows: pd.DataFrame) -> tuple[dict[str, float], str]:
     """Return the task scores of a run's reported rows, and what is missing of others."""
     found, missing, absent = {}, [], []

@@ -16,6 +16,7 @@ from lib.scoring import (
     score_regression,
     score_retrieval,
     score_tagging,
+    shared_scores,
     xtreme_score,
     xtreme_scores,
     xtreme_task_score,
@@ -392,3 +393,23 @@ def test_a_cross_fitted_f1_is_not_xtremes_bucc():
 def test_a_run_without_any_whole_task_has_no_row():
     scores, lines = xtreme_scores(pd.DataFrame(scores_of({"udpos": 1.0})[:9]))
     assert scores.empty and "udpos in 9 of 33 languages" in lines[0]
+
+
+def test_shared_scores_leave_out_what_a_run_lacks_and_what_is_not_of_xtreme():
+    rows = scores_of({"xquad": 0.2, "tatoeba": 0.1})
+    rows[0] |= {"value": 0.8}  # one of xquad's eleven languages, which the other run lacks
+    rows += scores_of({"xquad": 0.4, "tatoeba": 0.3}, "stsb")[1:]
+    rows.append(rows[1] | {"language": "qaa", "value": 0.0})
+    scores = shared_scores(pd.DataFrame(rows))
+    assert list(scores) == [
+        "xquad (test, 10 of 11 languages)", "tatoeba (test, 36 of 36 languages)", "mean of 2 tasks"
+    ]  # fmt: skip
+    assert scores.index.tolist() == [("none", 1, 1), ("stsb", 1, 1)]
+    assert scores.to_numpy() == pytest.approx(np.array([[0.2, 0.1, 0.15], [0.4, 0.3, 0.35]]))
+
+
+def test_a_run_without_one_of_the_tasks_has_no_mean_of_them():
+    rows = scores_of({"xquad": 0.2, "tatoeba": 0.1}) + scores_of({"xquad": 0.4}, "stsb")
+    scores = shared_scores(pd.DataFrame(rows))
+    assert scores["mean of 2 tasks"].isna().tolist() == [False, True]
+    assert shared_scores(pd.DataFrame([rows[0] | {"language": "qaa"}])).empty

@@ -131,7 +131,7 @@ def load_training(
     if translated:
         examples = _translated(profile, task, translated)
     else:
-        examples = [e for name in names for e in _read(profile, tasks.TRAINING[name])]
+        examples = [e for name in names for e in _read(profile, tasks.training(name))]
     examples = _shuffled(examples)[: limit or None]
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")

@@ -65,15 +65,20 @@ def of(settings: Profile) -> list[Split]:
 
 
 def check(settings: Profile) -> None:
-    """Check, before anything runs, that a mirror holds the text and the training data.
+    """Check, before anything runs, that the text and the training data can be had.
 
-    Raises InputError with id, configuration and folder of the first that is missing.
+    Raises InputError with id, configuration and folder of the first that a mirror lacks, or, where
+    there is no mirror, that no hub has.
     """
     root = data_root(settings)
-    if root is None:
-        return
     for split in of(settings):
-        if split.role in ("text", "training") and not split.stands_in(root):
+        if split.role not in ("text", "training"):
+            continue
+        if root is None and not split.on_hub:
+            raise InputError(f"DATA_ROOT: not set, and no hub has {split.name}, which profile "
+                             f"{settings.name!r} reads: expected a mirror that holds it "
+                             "(data/README.md)")  # fmt: skip
+        if root is not None and not split.stands_in(root):
             raise InputError(f"DATA_ROOT: {root}: no {split.source.dataset}/{split.source.config}/"
                              f"{split.source.split}-*.parquet, which profile {settings.name!r} "
                              "reads")  # fmt: skip
@@ -98,7 +103,7 @@ def _read(settings: Profile) -> Iterator[tuple[str, Role, str, Source]]:
                 for code in _translations(settings, how.translated):
                     yield name, role, code, task.translated
             else:
-                yield from ((name, "training", "", tasks.TRAINING[each]) for each in task.train)
+                yield from ((name, "training", "", tasks.training(each)) for each in task.train)
             if name in how.trained and task.validation:
                 yield name, "development", "", task.validation
     for name in settings.targets:
@@ -108,7 +113,7 @@ def _read(settings: Profile) -> Iterator[tuple[str, Role, str, Source]]:
 def _of_target(settings: Profile, name: str) -> Iterator[tuple[str, Role, str, Source]]:
     task, how = tasks.get(name), settings.targets[name]
     for each in how.train or task.train:
-        yield name, "training", "", tasks.TRAINING[each]
+        yield name, "training", "", tasks.training(each)
     source = corpora.evaluation_source(task, how.split)
     mined = task.kind == "retrieval"
     if task.validation and not mined:

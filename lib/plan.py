@@ -256,7 +256,7 @@ def characters(settings: Profile, split: inventory.Split) -> float:
 def _substitutes(settings: Profile, name: str) -> list[tasks.Source]:
     """List the sources that a profile trains a target on instead of the task's own."""
     names = settings.targets[name].train if name in settings.targets else []
-    return [tasks.TRAINING[each] for each in names if each not in tasks.get(name).train]
+    return [tasks.training(each) for each in names if each not in tasks.get(name).train]
 
 
 def _bytes(number: float) -> str:

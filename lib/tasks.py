@@ -306,3 +306,14 @@ def get(name: str) -> Task:
     if name not in TASKS:
         raise InputError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def training(name: str) -> Source:
+    """Return where the training data of a name lie.
+
+    Raises InputError for an unknown name.
+    """
+    if name not in TRAINING:
+        raise InputError(f"unknown training data {name!r}: expected a name of TRAINING in "
+                         f"lib/tasks.py, one of {', '.join(TRAINING)}")  # fmt: skip
+    return TRAINING[name]

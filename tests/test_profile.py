@@ -1,5 +1,6 @@
 """A profile is wrong in its first second or not at all; `test_bad_input` has the wrong ones."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pandas
 import pytest
 import yaml
 
-from lib import checks, intermediate, inventory, paths, profile
+from lib import checks, intermediate, inventory, paths, profile, tasks
 from lib.errors import InputError
+from lib.profile import Condition
 
 SHIPPED = sorted(file.stem for file in paths.PROFILES.glob("*.yaml"))
 Content = dict[str, Any]
@@ -123,6 +125,26 @@ def test_a_mirror_that_lacks_text_or_a_training_set_is_refused_before_anything_r
         (tmp_path / "multilingual-text" / code / "train-0.parquet").touch()
     message = refused(lambda: inventory.check(trained))
     assert "multilingual-text" not in message and "'small_cpu'" in message
+
+
+def test_training_data_that_no_hub_has_are_refused_where_there_is_no_mirror(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    message = refused(lambda: inventory.check(profile.load("small_cpu")))
+    assert message.startswith("DATA_ROOT: not set") and "squadshifts/" in message
+    inventory.check(profile.load("xtreme_base"))
+
+
+def test_a_row_that_names_training_data_which_no_row_holds_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = dataclasses.replace(tasks.get("commonsense_qa"), name="mine", train=("my_data",))
+    monkeypatch.setitem(tasks.TASKS, "mine", row)
+    settings = profile.load("xtreme_base")
+    conditions = settings.conditions | {"mine": Condition(task="mine")}
+    message = refused(lambda: inventory.of(settings.model_copy(update={"conditions": conditions})))
+    assert "unknown training data 'my_data'" in message and "lib/tasks.py" in message
 
 
 def test_conditions_that_need_ccgbank_are_left_out_with_a_line_where_it_is_not(

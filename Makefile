@@ -26,7 +26,7 @@ figures: .venv/installed
 test: .venv/installed
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Every fault as often as the README says, about an hour; its log is tests/faults.csv.
+# Every fault as often as the README says, about 45 minutes; its log is tests/faults.csv.
 test-faults: .venv/installed
 	@rm -f tests/faults.csv
 	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest -q -rs \

@@ -19,7 +19,7 @@ def start(model: Any, pairs: dict[str, torch.Tensor], special: list[int], seed: 
 
     `pairs` are blocks of token ids [n, length], by language; `special` tokens, and those that no
     block holds, stay random. The seed turns the vectors, which changes no angle between them.
-    Raises InputError for fewer blocks than the encoder is wide.
+    Raises InputError for fewer blocks, or tokens of the vocabulary, than the encoder is wide.
     """
     from scipy.stats import ortho_group
 
@@ -29,15 +29,17 @@ def start(model: Any, pairs: dict[str, torch.Tensor], special: list[int], seed: 
     if number <= width:
         raise InputError(f"pretraining.aligned_embeddings: {number} blocks of translations, "
                          f"expected more than encoder.hidden_size, {width}")  # fmt: skip
+    if vocabulary <= width:
+        raise InputError(f"pretraining.aligned_embeddings: encoder.vocabulary_size {vocabulary}, "
+                         f"expected more than encoder.hidden_size, {width}")  # fmt: skip
     found = vectors(torch.cat(list(pairs.values())).numpy(), vocabulary, width, special)
     turned = found @ ortho_group.rvs(width, random_state=seed)
     lengths = np.linalg.norm(turned, axis=1, keepdims=True)
-    known = torch.from_numpy(lengths[:, 0] > 0)
+    known = torch.from_numpy(lengths[:, 0] > 0).to(embeddings.device)
+    directions = torch.from_numpy(turned / np.maximum(lengths, 1e-12)).float()
     with torch.no_grad():
         of = embeddings[known].norm(dim=1, keepdim=True)
-        embeddings[known] = (
-            torch.from_numpy(turned / np.maximum(lengths, 1e-12))[known].float() * of
-        )
+        embeddings[known] = directions.to(embeddings.device)[known] * of
 
 
 def vectors(

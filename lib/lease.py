@@ -4,37 +4,42 @@ For a GPU that is lent without a network. What travels is a compressed archive i
 so many MiB, which `cat` and `tar` put together again:
 
     python -m lib.lease pack small_gpu there                               # here
-    cat there/*.xz.* | tar -xJ                                             # there, in a new folder
+    (cd there && sha256sum -c SHA256SUMS) && cat there/*.xz.* | tar -xJ    # there, in a new folder
     DATA_ROOT=mirror python3 -m lib.lease work small_gpu back --minutes 9  # and again: back2, ...
-    cat back/*.gz.* | tar -xz --skip-old-files                             # here
+    (cd back && sha256sum -c SHA256SUMS) && cat back/*.gz.* | tar -xz --skip-old-files     # here
 """
 
 import argparse
 import gzip
 import hashlib
+import io
 import lzma
 import multiprocessing
 import queue
 import sys
 import tarfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lib import bitext, inventory, paths, pretraining, profile, text_blocks, transfer
+from lib import bitext, inventory, paths, pretraining, profile, results, text_blocks, transfer
 from lib.errors import InputError, Stopped
 from lib.profile import Profile
 
 MIB = 2**20
 CODE = ("lib", "notebooks", "data/published")
 GRACE = 30  # seconds in which trainings leave their checkpoints
+NEEDED = ("torch", "transformers", "datasets", "accelerate", "pandas", "safetensors", "seqeval",
+          "scipy", "sklearn", "psutil")  # fmt: skip
 Job = tuple[str, int]  # condition (none: phase 1), seed
 
 
 def pack(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
     """Write code, blocks of text, data, and what is finished; return the MiB of each, compressed.
 
-    Data are the files of the mirror as they are, for their hash stands in every record. Finished
+    Data are the files of every configuration that is read, whole, for their hash stands in every
+    record, and a dataset's card names them all. Finished
     cells, and checkpoints of unfinished ones, go along. Raises InputError where there is no mirror,
     or it lacks what the profile reads, and for an encoder that is in no folder of it or of ours.
     """
@@ -57,14 +62,16 @@ def pack(settings: Profile, folder: Path, piece: int) -> dict[str, float]:
     return _write(files, folder, piece, "xz")
 
 
-def check(folder: Path, piece: int, minutes: float = 1.0) -> None:
+def check(folder: Path, piece: int) -> None:
     """Raise InputError where nothing could be written in the end, before anything is done."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: not empty; expected a new folder for the pieces")
     if piece < 1:
         raise InputError(f"--piece: found {piece}, expected 1 MiB or more")
-    if not minutes > 0:
-        raise InputError(f"--minutes: found {minutes:g}, expected more than 0")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
 def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> list[str]:
@@ -72,8 +79,15 @@ def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> 
 
     So many processes share the device; `phase` may be `pretrain`, for that alone. Trainings that
     are not done leave checkpoints, from which the next call goes on. Returns a line for each job
-    that failed.
+    that failed. Raises InputError for too little time, no process, or a package that is missing.
     """
+    if not 60 * minutes > GRACE:
+        raise InputError(f"--minutes: found {minutes:g}, expected more than {GRACE / 60:g}, which "
+                         "go to the last checkpoints")  # fmt: skip
+    if processes < 1:
+        raise InputError(f"--processes: found {processes}, expected 1 or more")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(f"not installed here: {', '.join(missing)}")
     ends = time.monotonic() + 60 * minutes - GRACE
     context = multiprocessing.get_context("spawn")
     jobs, failed = context.Queue(), context.Queue()
@@ -86,8 +100,10 @@ def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> 
     ]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join(max(0.0, ends - time.monotonic()))
+    said: list[str] = []
+    # A process that has said much ends when it is heard.
+    while any(worker.is_alive() for worker in workers) and time.monotonic() < ends:
+        said += _heard(failed)
     ended = [worker.exitcode for worker in workers if worker.exitcode]
     for stop in (multiprocessing.Process.terminate, multiprocessing.Process.kill):
         for worker in workers:
@@ -95,12 +111,18 @@ def work(settings: Profile, minutes: float, processes: int, phase: str = "") -> 
         over = time.monotonic() + GRACE
         for worker in workers:
             worker.join(max(0.0, over - time.monotonic()))
-    said = [f"a process ended with status {status}: its jobs were left" for status in ended]
+    lost = [f"a process ended with status {status}: its jobs were left" for status in ended]
+    return said + _heard(failed) + lost
+
+
+def _heard(failed: Any) -> list[str]:
+    """Return the lines that come until none does for a moment."""
+    lines = []
     while True:
         try:
-            said.append(failed.get(timeout=0.2))
+            lines.append(failed.get(timeout=0.2))
         except queue.Empty:
-            return said
+            return lines
 
 
 def _jobs(settings: Profile, phase: str) -> list[Job]:
@@ -131,21 +153,37 @@ def _work(settings: Profile, jobs: Any, failed: Any) -> None:
 def bring(settings: Profile, folder: Path, piece: int, weights: bool = True) -> dict[str, float]:
     """Write the cells that are finished and were not brought before; return MiB as `pack` does.
 
-    Without `weights` an analysis by layer has to be run there, and `make check` misses them.
+    Without `weights` those of phase 2 stay: an analysis by layer has to be run there, and `make
+    check` misses them; a cell of phase 2 then comes when all that starts from it is finished.
     Weights hardly shrink, so that they are compressed as fast as it goes.
     """
     check(folder, piece)
     store, noted = paths.results(settings.name), _brought(settings)
     before = noted.read_text(encoding="utf-8").split("\n") if noted.is_file() else []
     new = [file for file in finished(settings) if str(file.relative_to(store)) not in before]
+    new = [file for file in new if weights or not _awaited(settings, file)]
     files: dict[str, Path] = {}
     for cell in sorted(file.parent for file in new):
         of_cell = _below(cell, f"results/{cell.parent.relative_to(store.parent)}")
-        files |= {name: file for name, file in of_cell.items()
-                  if weights or file.suffix != ".safetensors"}  # fmt: skip
+        files |= {
+            name: file
+            for name, file in of_cell.items()
+            if weights or file.suffix != ".safetensors" or "intermediate" not in cell.parts
+        }
     sizes = _write(files, folder, piece, "gz")
     _note(settings, new)
     return sizes
+
+
+def _awaited(settings: Profile, record: Path) -> bool:
+    """Say whether it is of an encoder of phase 2 from which a target is still to start."""
+    phase, condition, seed = record.relative_to(paths.results(settings.name)).parts[:3]
+    return phase == "intermediate" and any(
+        not results.Cell(
+            settings.name, "transfer", int(seed.partition("=")[2]), condition, target
+        ).run_file.is_file()
+        for target in settings.targets
+    )
 
 
 def _brought(settings: Profile) -> Path:
@@ -174,12 +212,12 @@ def _code() -> list[Path]:
 
 
 def _data(settings: Profile, root: Path) -> list[Path]:
-    """List the files of the splits that a profile reads, but those of text: its blocks go along."""
+    """List the files of what a profile reads, but those of text: its blocks go along."""
     found: list[Path] = []
     for split in inventory.of(settings):
         folder, source = root / split.source.dataset, split.source
         if split.role != "text":
-            found += folder.glob(f"{source.config}/{source.split}-*.parquet")
+            found += folder.glob(f"{source.config}/*.parquet")
             found += bitext.files(folder, source.config, source.split)
             found += folder.glob("README.md")
     return list(dict.fromkeys(found))
@@ -189,10 +227,11 @@ def _encoders(settings: Profile, root: Path | None) -> dict[str, Path]:
     """List the files of the encoders that exist, where `profile.encoder_path` looks for them."""
     found: dict[str, Path] = {}
     for seed in sorted(set(settings.seeds.values())) if settings.encoder.path else ():
-        folder = Path(profile.encoder_path(settings, seed)).absolute()
+        folder = Path(profile.encoder_path(settings, seed)).resolve()
         for place, name in ((paths.REPOSITORY, ""), (root, "mirror")):
-            if place and folder.is_dir() and folder.is_relative_to(place):
-                found |= _below(folder, str(Path(name) / folder.parent.relative_to(place)))
+            if place and folder.is_dir() and folder.is_relative_to(place.resolve()):
+                inside = folder.parent.relative_to(place.resolve())
+                found |= _below(folder, str(Path(name) / inside))
                 break
         else:
             raise InputError(f"encoder.path: {folder}: no folder of repository or DATA_ROOT: "
@@ -201,17 +240,19 @@ def _encoders(settings: Profile, root: Path | None) -> dict[str, Path]:
 
 
 def _below(folder: Path, place: str) -> dict[str, Path]:
-    """Name the files below a folder by where they go: into `place`, under the folder's name."""
+    """Name the files below a folder by where they go: into `place`, under the folder's name.
+
+    Records come last: what was cut off is no finished cell.
+    """
     return {
         f"{place}/{folder.name}/{file.relative_to(folder)}": file
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(folder.rglob("*"), key=lambda file: (file.name == "run.json", file))
         if file.is_file() and file.name != ".lock"
     }
 
 
 def _write(files: dict[str, Path], folder: Path, piece: int, way: str) -> dict[str, float]:
     """Write an archive in pieces, and `SHA256SUMS` of them; return the MiB of each piece."""
-    folder.mkdir(parents=True, exist_ok=True)
     pieces = _Pieces(folder / f"{folder.name}.tar.{way}", piece * MIB)
     # Lines and their pairs repeat each other over more than the usual 8 MiB.
     large = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 128 * MIB}]
@@ -224,6 +265,11 @@ def _write(files: dict[str, Path], folder: Path, piece: int, way: str) -> dict[s
     ):
         for name, file in files.items():
             archive.add(file, name, recursive=False)
+        if way == "xz":
+            said = results.commit().encode()
+            entry = tarfile.TarInfo(results.PACKED_COMMIT)
+            entry.size = len(said)
+            archive.addfile(entry, io.BytesIO(said))
     pieces.close()
     made = sorted(folder.glob("*.tar.*"))
     sums = [f"{hashlib.sha256(part.read_bytes()).hexdigest()}  {part.name}\n" for part in made]
@@ -243,7 +289,7 @@ class _Pieces:
         while view:
             if not self.room:
                 self.close()
-                self.part = self.name.with_name(f"{self.name.name}.{self.number:03}").open("wb")
+                self.part = self.name.with_name(f"{self.name.name}.{self.number:06}").open("wb")
                 self.number, self.room = self.number + 1, self.size
             taken = view[: self.room]
             self.part.write(taken)
@@ -277,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.do == "pack":
         sizes = pack(settings, asked.folder, asked.piece)
     else:
-        check(asked.folder, asked.piece, asked.minutes)
+        check(asked.folder, asked.piece)
         failed = work(settings, asked.minutes, asked.processes, asked.phase)
         sizes = bring(settings, asked.folder, asked.piece, not asked.without_weights)
     print(f"{asked.folder}: {len(sizes)} pieces, {sum(sizes.values()):.1f} MiB", flush=True)

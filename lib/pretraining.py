@@ -139,14 +139,16 @@ def location(settings: Profile, encoder_seed: int) -> tuple[str, str]:
     return str(done.cell.folder / "encoder"), ""
 
 
-def taken_from(settings: Profile, folder: str, suffix: str, **changes: Any) -> Profile:
+def taken_from(
+    settings: Profile, folder: str, suffix: str, revision: str = "", **changes: Any
+) -> Profile:
     """Return the profile on an encoder that exists, under a name with a suffix, otherwise changed.
 
     What it makes stands beside the profile's own results, apart for each content of the encoder.
     """
     weights = Path(folder) / "model.safetensors"
     content = weights.read_bytes() if weights.is_file() else folder.encode()  # or it is a hub id
-    taken = Encoder(path=folder, precision=settings.encoder.precision,
+    taken = Encoder(path=folder, revision=revision, precision=settings.encoder.precision,
                     attention=settings.encoder.attention)  # fmt: skip
     budget = Pretraining(
         block_tokens=settings.pretraining.block_tokens,
@@ -160,13 +162,15 @@ def taken_from(settings: Profile, folder: str, suffix: str, **changes: Any) -> P
 def snapshots(settings: Profile, encoder_seed: int) -> dict[int, Path]:
     """Return the folders of an encoder as it was on the way, by the tokens it had read.
 
-    The finished one is among them. Raises InputError where it is not finished.
+    The finished one is among them. Raises InputError where it is not finished, or was not trained.
     """
     here = cell(settings, encoder_seed)
     if (done := read(here, parameters(settings, encoder_seed))) is None:
         raise InputError(
             f"{here.folder}: no finished encoder; run notebooks/1_pretrain.ipynb first"
         )
+    if "tokens" not in done.facts:
+        raise InputError("pretraining.tokens: found 0, expected an encoder that is trained here")
     found = here.folder.glob("snapshots/tokens=*")
     on_the_way = {int(folder.name.partition("=")[2]): folder for folder in found}
     return dict(sorted(on_the_way.items())) | {done.facts["tokens"]: here.folder / "encoder"}

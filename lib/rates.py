@@ -1,11 +1,13 @@
-"""Choose learning rates from one grid for all, by scores on English development data alone.
+"""Choose learning rates from one grid for all, by scores on English data other than the test set.
 
 `python -m lib.rates small_cpu 3e-4 1e-3 3e-3` trains the compared intermediate tasks, and every
 target on the encoder as it is, with each rate, and writes to `figures/<profile>/rates.csv` what
-each reached on the source language's development data. A target without such data is left out.
+each reached on the source language's development data. A target without such data is left out;
+one that the profile evaluates on its validation set, for want of labels, has that score `reported`.
 """
 
 import argparse
+import math
 import sys
 
 import pandas as pd
@@ -17,29 +19,32 @@ from lib.tasks import Task
 
 
 def measure(settings: Profile, rates: list[float], seed: int) -> pd.DataFrame:
-    """Train with each rate; columns name, rate, metric, value, n, split; values from 0 to 1.
+    """Train with each rate; columns name, rate, metric, value, n, split, reported; values 0 to 1.
 
-    What is trained stands in `<results>/<profile>-rate=<rate>/`. Raises InputError for a rate that
-    is no positive number.
+    `reported` says that the study reports this very score, which then is the best of several. What
+    is trained stands in `<results>/<profile>-rate=<rate>/`. Raises InputError for a rate that is no
+    positive number, before any training.
     """
-    folder, _ = pretraining.location(settings, settings.seeds[seed])
+    for rate in rates:
+        if not 0 < rate < math.inf:
+            raise InputError(f"rates: found {rate:g}, expected a number more than 0")
+    folder, revision = pretraining.location(settings, settings.seeds[seed])
     rows = []
     for rate in rates:
-        if not rate > 0:
-            raise InputError(f"rates: found {rate:g}, expected more than 0")
-        changed = _with_rate(settings, folder, rate)
+        changed = _with_rate(settings, folder, revision, rate)
         for name in (each for each in pairing.COMPARED if each in settings.conditions):
             scores = intermediate.run_one(changed, name, seed).scores
-            rows.append(_rows(tasks.get(name), rate, scores[scores["moment"] == "after"]))
+            after = scores[scores["moment"] == "after"].assign(reported=False)
+            rows.append(_rows(tasks.get(name), rate, after))
         for name in settings.targets:
             if tasks.get(name).kind != "retrieval":
                 (run,) = transfer.run(changed, "none", name, seed)
                 rows.append(_rows(tasks.get(name), rate, _development(run.scores, tasks.get(name))))
-    columns = ["name", "rate", "metric", "value", "n", "split"]
+    columns = ["name", "rate", "metric", "value", "n", "split", "reported"]
     return pd.concat(rows, ignore_index=True)[columns]
 
 
-def _with_rate(settings: Profile, folder: str, rate: float) -> Profile:
+def _with_rate(settings: Profile, folder: str, revision: str, rate: float) -> Profile:
     """Return the profile with one rate for all, evaluated in the source language alone."""
 
     def at_rate(budget: Budget) -> Budget:
@@ -49,6 +54,7 @@ def _with_rate(settings: Profile, folder: str, rate: float) -> Profile:
         settings,
         folder,
         f"rate={rate:g}",
+        revision,
         languages=[settings.source_language],
         evaluation_languages=[],
         all_languages={},
@@ -67,7 +73,8 @@ def _development(scores: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def _rows(task: Task, rate: float, scores: pd.DataFrame) -> pd.DataFrame:
-    kept = scores.loc[scores["metric"] == task.reported, ["metric", "value", "n", "split"]]
+    columns = ["metric", "value", "n", "split", "reported"]
+    kept = scores.loc[scores["metric"] == task.reported, columns]
     return kept.assign(name=task.name, rate=rate)
 
 
@@ -82,6 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = paths.figures(settings.name)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "rates.csv", index=False, float_format="%.6g", lineterminator="\n")
+    for target in dict.fromkeys(table.loc[table["reported"].astype(bool), "name"].astype(str)):
+        tried = len(asked.rates)
+        print(f"{target}: the profile reports this split: its score is the best of {tried}")
     for name, rows in table.groupby("name", sort=False):
         best = rows.sort_values("value").iloc[-1]
         print(f"{name}: {best['rate']:g}, {best['metric']} {100 * best['value']:.1f} of "

@@ -25,6 +25,7 @@ from lib import paths
 from lib.errors import InputError
 from lib.profile import Profile, digest
 
+PACKED_COMMIT = ".commit"
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "numpy", "pandas")
 SCORES = ["condition", "target", "language", "metric", "value", "n", "seed", "encoder_seed",
           "split", "layer", "reported"]  # fmt: skip
@@ -218,7 +219,7 @@ def provenance() -> dict[str, Any]:
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     )  # fmt: skip
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "packages": _packages(),
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name()
@@ -233,11 +234,19 @@ def _packages() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def _commit() -> str:
-    """Return the git commit, marked where the tree differs from it; empty outside a checkout."""
+def commit() -> str:
+    """Return the git commit, marked where the tree differs from it; empty outside a checkout.
+
+    A tree that was packed (`lib.lease`) says it in a file.
+    """
+    packed = paths.REPOSITORY / PACKED_COMMIT
+    if packed.is_file():
+        return packed.read_text(encoding="utf-8").strip()
     command = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # no git on this machine
+        return ""
 
 
 def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:

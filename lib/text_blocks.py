@@ -37,15 +37,16 @@ HELD_OUT_BLOCKS = 64
 HELD_OUT_PAIRS = 300  # of a language
 TOKENIZER_CHARACTERS = 400_000  # of a language, for training a tokenizer
 # What blocks are made by. Versions of packages are not among it: blocks travel between machines.
-CODE = (batches.cut_blocks, encoder.train_tokenizer, translations)
+CODE = (batches.cut_blocks, encoder.train_tokenizer, translations, sys.modules[__name__])
 
 
 @dataclass(frozen=True)
 class Blocks:
     """Hold text as blocks of token ids [n, length], by language.
 
-    `held_out` is no part of `read`. `pairs` are lines joined with their translations; their
-    languages' held-out lines are left out of them, and nothing else is held out.
+    `held_out` is no part of `read`, but the tokenizer has seen it. `pairs` are lines joined with
+    their translations; their languages' held-out lines are left out of them, and nothing else is
+    held out.
     """
 
     read: dict[str, torch.Tensor]
@@ -174,8 +175,10 @@ def _read(settings: Profile, folder: Path) -> Prepared | None:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "blocks.safetensors")
         tokenizer = encoder.load_tokenizer(folder)
-    except (OSError, ValueError, SafetensorError, InputError):
+    except (ValueError, SafetensorError, InputError):
         shutil.rmtree(folder, ignore_errors=True)
+        return None
+    except OSError:
         return None
     root = corpora.prepare(settings)
     there = partial(corpora.fingerprint, root)
@@ -235,6 +238,7 @@ def cut(
 ) -> Blocks:
     """Cut lines into blocks of `length` tokens, every 50th line of a language held out.
 
+    What is judged is an even sample of what is held out, for text comes source by source.
     Raises InputError for a language with too little text for a block.
     """
     special = batches.SpecialTokens.of(tokenizer)
@@ -249,7 +253,9 @@ def cut(
         if not len(read[code]):
             raise InputError(f"multilingual-text {code}: too little text for a single block of "
                              f"{length} tokens")  # fmt: skip
-        held_out[code] = blocks_of(ids[::HELD_OUT_EVERY])[:HELD_OUT_BLOCKS]
+        others = blocks_of(ids[::HELD_OUT_EVERY])
+        even = np.linspace(0, len(others) - 1, min(len(others), HELD_OUT_BLOCKS)).round()
+        held_out[code] = others[torch.from_numpy(even.astype(int))]
     paired = {}
     for code, lines in (pairs or {}).items():
         ids = tokenizer(lines, add_special_tokens=False)["input_ids"] if lines else []

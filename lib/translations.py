@@ -101,7 +101,8 @@ def pair(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:
     Only lines that are likelier to be translations than not, by themselves and on the mean of the
     pairs around. Time and memory grow with the lines of `first` times the band.
     """
-    if not first or not second:
+    fewer, more = sorted((len(first), len(second)))
+    if not fewer or more > BAND * fewer:
         return []
     likelihood = _Likelihood(first, second)
     rows, columns = len(first), len(second)
@@ -126,7 +127,10 @@ def pair(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:
         moves[row] = np.where(skipped, 2, np.where(together >= alone, 0, 1))
     path = _path(moves, lows, columns)
     alone = np.array([likelihood.of(*at) for at in path])
-    around = np.convolve(alone, np.full(2 * AROUND + 1, 1 / (2 * AROUND + 1)), mode="same")
+    if not path:
+        return []
+    window = np.full(2 * AROUND + 1, 1 / (2 * AROUND + 1))
+    around = np.convolve(np.pad(alone, AROUND), window, mode="valid")
     return [at for at, own, mean in zip(path, alone, around, strict=True) if min(own, mean) > 0]
 
 
@@ -169,7 +173,8 @@ class _Likelihood:
             return scores
         ratios = self.lengths[1][low:high] - self.lengths[0][row] - self.shift
         inside = np.log(self.unrelated / SPREAD) + ratios**2 / 2 * (self.unrelated**-2 - SPREAD**-2)
-        for word in self.words[row] & self.lines_of.keys():
+        # In one order: sums of floating point follow it to the last bit.
+        for word in sorted(self.words[row] & self.lines_of.keys()):
             found = self.lines_of[word]
             inside[found[(found >= low) & (found < high)] - low] += self.information[word]
         scores[low - columns[0] : high - columns[0]] = inside

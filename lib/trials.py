@@ -1,8 +1,9 @@
 """Try other sizes and rates of an encoder on short budgets, and say how well each predicts text.
 
-`python -m lib.trials small_cpu --minutes 4 '{}' '{layers: 4, hidden_size: 192}'` tries keys of the
-profile's `encoder` and `pretraining`. They are judged by held-out text of the profile's languages
-and its translations alone: no task, no test set. Rows are added to `figures/<profile>/trials.csv`.
+`python -m lib.trials small_cpu_encoders --minutes 4 '{}' '{layers: 4, hidden_size: 192}'` tries
+keys of the profile's `encoder` and `pretraining`. They are judged by held-out text of the profile's
+languages and its translations alone: no task, no test set. Rows are added to
+`figures/<profile>/trials.csv`.
 """
 
 import argparse
@@ -25,18 +26,23 @@ from lib.profile import Profile
 MOST_UPDATES = 30_000
 TIMED = 30  # updates
 EMBEDDED = 4096  # tokens of a batch of sentences
+# A trial makes an encoder of its own, for so many minutes.
+WITHOUT_EFFECT = ("path", "revision", "tokens", "snapshots")
 
 
 def changed(settings: Profile, keys: dict[str, Any]) -> Profile:
     """Return the profile with these keys of its encoder and pre-training; an encoder of our own.
 
-    Raises InputError for a key that neither has, and for a value that cannot be.
+    Raises InputError for a key that neither has or that a trial does not heed, and for a value
+    that cannot be.
     """
     parts = {"encoder": settings.encoder, "pretraining": settings.pretraining}
     for key, value in keys.items():
         place = next((name for name, part in parts.items() if key in type(part).model_fields), "")
         if not place:
             raise InputError(f"trial: no key {key!r} in encoder or pretraining")
+        if key in WITHOUT_EFFECT:
+            raise InputError(f"trial: {key!r} has no effect on one; expected another key")
         try:
             parts[place] = type(parts[place]).model_validate(
                 parts[place].model_dump() | {key: value}
@@ -53,7 +59,7 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     """Train an encoder for about so many minutes, on a schedule of that length; say what came out.
 
     `loss` is of masked tokens of held-out text, in nats, mean over languages; `loss_of_character`
-    is that times the tokens of a character, by which vocabularies compare.
+    the mean of each language's, times the tokens of its characters, by which vocabularies compare.
     """
     from lib import heads, text_blocks, training
 
@@ -79,15 +85,16 @@ def run(settings: Profile, minutes: float, seed: int = 1) -> dict[str, Any]:
     seconds = train(heads.MaskedLanguageModel(model), updates)
     found = pretraining.validated(model, blocks.held_out, tokenizer)
     tokens = updates * text_blocks.tokens_of_update(settings, budget.batch_tokens)
-    of_character = sum(blocks.tokens.values()) / sum(prepared.facts["characters"].values())
-    loss = float(np.nanmean([losses for _, losses, _ in found.values()]))
+    characters = prepared.facts["characters"]
+    losses = {code: loss for code, (_, loss, _) in found.items()}
+    of_character = [losses[code] * blocks.tokens[code] / characters[code] for code in losses]
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "minutes": round(seconds / 60, 2),
         "tokens": tokens,
         "tokens_per_second": round(tokens / seconds),
-        "loss": round(loss, 4),
-        "loss_of_character": round(loss * of_character, 4),
+        "loss": round(float(np.nanmean(list(losses.values()))), 4),
+        "loss_of_character": round(float(np.nanmean(of_character)), 4),
         "masked_accuracy": round(float(np.nanmean([right for right, *_ in found.values()])), 4),
         "translations_found": _translations_found(model, tokenizer, prepared.facts),
     }

@@ -41,6 +41,16 @@ def test_an_encoder_that_is_not_finished_is_said(micro: Profile, tmp_path: Path)
             growth.measure(micro, "udpos")
 
 
+def test_an_encoder_that_is_taken_as_it_is_has_no_growth(grown: Profile, tmp_path: Path) -> None:
+    folder = pretraining.cell(grown, 1).folder / "encoder"
+    taken = pretraining.taken_from(grown, str(folder), "taken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESULTS_ROOT", str(tmp_path))
+        pretraining.run(taken, 1)
+        with pytest.raises(InputError, match=r"pretraining\.tokens: found 0"):
+            growth.measure(taken, "udpos")
+
+
 def test_the_figure_shows_points_over_the_floor() -> None:
     rows = [
         {

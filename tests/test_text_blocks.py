@@ -40,19 +40,40 @@ def same(one: Prepared, other: Prepared) -> bool:
     return (
         one.facts == other.facts
         and one.tokenizer(text)["input_ids"] == other.tokenizer(text)["input_ids"]
-        and list(one.blocks.read) == list(other.blocks.read)
-        and all(torch.equal(one.blocks.read[c], other.blocks.read[c]) for c in one.blocks.read)
+        and all(
+            list(first) == list(second) and all(torch.equal(first[c], second[c]) for c in first)
+            for first, second in (
+                (getattr(one.blocks, part), getattr(other.blocks, part))
+                for part in ("read", "held_out", "pairs")
+            )
+        )
     )
 
 
 def test_what_is_kept_is_what_was_cut(real: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    with corpora.recording() as data:
+        cut = text_blocks._make(real, 1, data)
     first = text_blocks.prepare(real, 1)
+    assert same(first, cut)
     monkeypatch.setattr(text_blocks, "_make", None)  # nothing is cut again
     with corpora.recording() as data:
         again = text_blocks.prepare(real, 1)
     assert same(first, again)
     assert set(data) == {"multilingual-text/en", "multilingual-text/de"}
     assert first.blocks.tokens["en"] == len(first.blocks.read["en"]) * 15
+
+
+def test_what_is_judged_is_an_even_sample_of_what_is_held_out(real: Profile) -> None:
+    tokenizer = text_blocks.prepare(real, 1).tokenizer
+    # Source by source: the second half is of other words.
+    number = 2 * 50 * text_blocks.HELD_OUT_BLOCKS * 4
+    lines = ["en line aaaa"] * (number // 2) + ["de of bbbb"] * (number // 2)
+    held_out = text_blocks.cut({"en": lines}, tokenizer, 16).held_out["en"]
+    assert len(held_out) == text_blocks.HELD_OUT_BLOCKS
+    early, late = (set(tokenizer(text, add_special_tokens=False)["input_ids"])
+                   for text in ("aaaa", "bbbb"))  # fmt: skip
+    of_late = [bool(late & set(block)) and not early & set(block) for block in held_out.tolist()]
+    assert sum(of_late) == pytest.approx(text_blocks.HELD_OUT_BLOCKS / 2, abs=8)
 
 
 def test_a_text_that_changed_is_cut_anew(real: Profile, write: Callable[..., None]) -> None:

@@ -56,6 +56,14 @@ def test_an_empty_text_has_no_pairs() -> None:
     assert translations.pair([], ["a"]) == [] == translations.pair(["a"], [])
 
 
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_few_lines_are_paired_as_many_are(number: int) -> None:
+    lines = [f"{'a' * (3 + 9 * place)} Name{place} {place}7" for place in range(number)]
+    found = translations.pair(lines, [line.replace("a", "ж") for line in lines])
+    assert set(found) <= {(place, place) for place in range(number)}
+    assert translations.pair(["a"], ["b"] * 20_000) == []
+
+
 @pytest.fixture
 def load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path], Any]
@@ -114,6 +122,32 @@ def test_pretraining_reads_the_pairs_and_says_how_many(load: Callable[..., Profi
     # A record made before there was such a key stands as it is.
     assert "translations" not in pretraining.parameters(plain, 1)["pretraining"]
     assert pretraining.parameters(paired, 1)["pretraining"]["translations"] == ["docs"]
+
+
+def test_what_phase_1_is_trained_on_has_pairs_and_nothing_that_is_held_out(
+    load: Callable[..., Profile],
+) -> None:
+    settings = load(translations=["docs"])
+    prepared = text_blocks.prepare(settings, 1)
+    blocks, special = prepared.blocks, set(prepared.tokenizer.all_special_ids)
+    data = text_blocks.masked(settings, blocks, prepared.tokenizer, 400, settings.pretraining, 1)
+    drawn = {place for batch in data.plan for place in batch}
+    text = sum(len(of) for of in blocks.read.values())
+    assert {place >= text for place in drawn} == {True, False}
+    assert max(drawn) < text + sum(len(of) for of in blocks.pairs.values())
+
+    def streams(of: torch.Tensor) -> str:
+        return " ".join(str(token) for token in of.flatten().tolist() if token not in special)
+
+    named = [line for line in text_blocks.texts_of(settings)["de"][::50] if "Name" in line]
+    found = [
+        " ".join(map(str, prepared.tokenizer(line, add_special_tokens=False)["input_ids"]))
+        for line in named
+    ]
+    judged = streams(blocks.held_out["de"])
+    read = streams(torch.cat([*blocks.read.values(), *blocks.pairs.values()]))
+    assert any(line in judged for line in found)
+    assert not any(line in read for line in found)
 
 
 def test_an_encoder_that_starts_aligned_is_another_and_says_so(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
-from lib import paths, text_blocks, trials
+from lib import paths, pretraining, text_blocks, trials
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -27,6 +28,7 @@ def test_a_trial_changes_the_keys_it_names_and_makes_an_encoder_of_our_own(micro
     ("keys", "said"),
     [({"depth": 2}, "no key 'depth'"), ({"layers": 0}, "layers: .*found 0"),
      ({"learning_rate": "fast"}, "learning_rate: .*'fast'"),
+     ({"tokens": 5000}, "'tokens' has no effect"), ({"path": "x/y"}, "'path' has no effect"),
      ({"hidden_size": 17}, "trial: encoder.hidden_size: .*17"),
      ({"block_tokens": 1024}, "trial: pretraining.block_tokens: .*1024")],
 )  # fmt: skip
@@ -45,6 +47,30 @@ def test_a_trial_says_how_well_an_encoder_predicts_text(micro: Profile) -> None:
     assert row["loss_of_character"] / row["loss"] == pytest.approx(rate, rel=0.1)
     assert row["translations_found"] is None  # the profile names none
     assert 0 < row["loss"] < 8 and row["tokens"] > 0 and row["tokens_per_second"] > 0
+
+
+def test_a_trial_is_judged_by_held_out_text(
+    micro: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+
+    def validated(model: object, held_out: dict, tokenizer: object) -> dict:
+        judged.append(held_out)
+        return {code: (0.5, 2.0 + place, 1) for place, code in enumerate(held_out)}
+
+    monkeypatch.setattr(pretraining, "validated", validated)
+    row = trials.run(micro, minutes=0.005)
+    prepared = text_blocks.prepare(micro, 1)
+    (held_out,) = judged
+    assert held_out.keys() == prepared.blocks.held_out.keys() == set(micro.languages)
+    assert all(torch.equal(of, prepared.blocks.held_out[code]) for code, of in held_out.items())
+    characters, tokens = prepared.facts["characters"], prepared.blocks.tokens
+    assert row["loss"] == pytest.approx(2 + (len(micro.languages) - 1) / 2)
+    expected = [
+        (2.0 + place) * tokens[code] / characters[code]
+        for place, code in enumerate(micro.languages)
+    ]
+    assert row["loss_of_character"] == pytest.approx(sum(expected) / len(expected), abs=1e-4)
 
 
 def test_rows_of_the_table_are_added_one_by_one(

@@ -76,6 +76,7 @@ class Task:
 _TAGS = {"words": "tokens", "tags": "pos_tags"}
 _NAMES = {"words": "tokens", "tags": "ner_tags"}
 _PAIR = {"sentence1": "sentence1", "sentence2": "sentence2", "label": "label"}
+_SAME = {"not_equivalent": "0", "equivalent": "1"}
 _PREMISE = {"sentence1": "premise", "sentence2": "hypothesis", "label": "label"}
 _XNLI = {"sentence1": "sentence1", "sentence2": "sentence2", "label": "gold_label"}
 _TREE = {"words": "tokens", "heads": "head", "relations": "deprel", "upos": "upos"}
@@ -104,9 +105,7 @@ TRAINING: dict[str, Source] = {
     "mnli": Source("nyu-mll/multi_nli", "default", "train", _PREMISE),
     "snli_validation": Source("stanfordnlp/snli", "plain_text", "validation", _PREMISE),
     "snli_test": Source("stanfordnlp/snli", "plain_text", "test", _PREMISE),
-    "mrpc": Source(
-        "nyu-mll/glue", "mrpc", "train", _PAIR, {"not_equivalent": "0", "equivalent": "1"}
-    ),
+    "mrpc": Source("nyu-mll/glue", "mrpc", "train", _PAIR, _SAME),
     "squad": Source("rajpurkar/squad", "plain_text", "train", _QA),
     "squadshifts_wiki": Source("squadshifts", "new_wiki", "test", _QA),
     "squadshifts_reddit": Source("squadshifts", "reddit", "test", _QA),
@@ -167,6 +166,12 @@ _INTERMEDIATE = (
         published_size=49_401,
     ),
     Task(
+        name="mrpc", family="semantic similarity", kind="classification", train=("mrpc",),
+        validation=Source("nyu-mll/glue", "mrpc", "validation", _PAIR, _SAME),
+        reported="accuracy", licence="per source, see GLUE", labels=("0", "1"),
+        published_size=3_668,
+    ),
+    Task(
         name="mnli", family="inference", kind="classification", train=("mnli",),
         translated=Source("facebook/xnli", "{code}", "train", _PREMISE),
         validation=Source("nyu-mll/multi_nli", "default", "validation_matched", _PREMISE),
@@ -180,6 +185,18 @@ _INTERMEDIATE = (
         validation=Source("facebook/anli", "plain_text", "dev_r3", _PREMISE),
         reported="accuracy", licence="CC BY-NC 4.0; MultiNLI per source; SNLI CC BY-SA 4.0",
         labels=INFERENCE, published_size=1_104_934,
+    ),
+    # For where SNLI's training set is not: its other two splits.
+    Task(
+        name="snli_small", family="inference", kind="classification", train=("snli_validation",),
+        validation=TRAINING["snli_test"],
+        reported="accuracy", licence="CC BY-SA 4.0", labels=INFERENCE, published_size=9_842,
+    ),
+    # For where SQuAD is not: new articles of Wikipedia, validated on Reddit (Miller et al. 2020).
+    Task(
+        name="squadshifts", family="question answering", kind="span", train=("squadshifts_wiki",),
+        validation=TRAINING["squadshifts_reddit"],
+        reported="f1", licence="CC BY 4.0", published_size=7_938,
     ),
     Task(
         name="squad", family="question answering", kind="span", train=("squad",),

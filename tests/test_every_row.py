@@ -29,7 +29,9 @@ from lib.profile import Profile
 from lib.results import Cell
 from lib.tasks import Source, Task
 
-ROWS = [name for name in tasks.intermediate() if name != "mlm"]
+# Of what stands in where a mirror lacks a training set, no world has data: `test_intermediate`.
+STAND_INS = ("mrpc", "snli_small", "squadshifts")
+ROWS = [name for name in tasks.intermediate() if name not in ("mlm", *STAND_INS)]
 BOTH = ["ud_parsing", "stsb"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "ud_parsing_shuffled": {"task": "ud_parsing", "shuffled": True},

@@ -106,6 +106,10 @@ def made_up(repository: str, config: str, n: int) -> tuple[dict[str, Any], dict[
     glue = {
         "stsb": (pairs(n, "sentence1", "sentence2", "label", [0.0, 2.5, 5.0, 3.2]), {}),
         "qqp": (pairs(n, "question1", "question2", "label", [0, 1]), {"label": WHETHER}),
+        "mrpc": (
+            pairs(n, "sentence1", "sentence2", "label", [0, 1]),
+            {"label": ClassLabel(names=["not_equivalent", "equivalent"])},
+        ),
     }
     nli = (pairs(n, "premise", "hypothesis", "label", [0, 1, 2, -1]), {"label": NLI})
     return {
@@ -119,6 +123,7 @@ def made_up(repository: str, config: str, n: int) -> tuple[dict[str, Any], dict[
         "facebook/anli": nli,
         "stanfordnlp/snli": nli,
         "rajpurkar/squad": (questions(n), {}),
+        "squadshifts": (questions(n), {}),
         "rajpurkar/squad_v2": (questions(n, unanswerable=True), {"answers": SPANS}),
         "Rowan/hellaswag": (endings(n), {}),
         "allenai/cosmos_qa": (answers(n), {}),
@@ -142,8 +147,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write) -> P
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "results"))
     write_ccgbank(tmp_path, 24)
+    trained = [tasks.TRAINING[source] for name in ROWS for source in tasks.get(name).train]
     for source in dict.fromkeys(each for name in ROWS if name != "ccg" for each in sources(name)):
-        size = 24 if source.split.startswith("train") else 12
+        size = 24 if source in trained else 12
         rows, kinds = made_up(source.dataset, source.config, size)
         write(source.dataset, source.config, source.split, rows, **kinds)
     small = profile.load("small_cpu")
@@ -205,10 +211,11 @@ def broken(settings: Profile, write: Write) -> Callable[..., str]:
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "ccg"])
 def test_a_renamed_column_of_any_row_is_named(broken: Callable[..., str], name: str) -> None:
-    column = list(sources(name)[0].columns.values())[-1].partition(".")[0]
+    source = sources(name)[0]
+    column = list(source.columns.values())[-1].partition(".")[0]
     message = broken(name, lambda rows: rows.update(renamed=rows.pop(column)))
     assert column in message and "renamed" in message
-    assert sources(name)[0].dataset in message and "train" in message
+    assert source.dataset in message and source.split in message
 
 
 @pytest.mark.parametrize(

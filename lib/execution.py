@@ -3,6 +3,7 @@
 `python -m lib.execution 3_transfer results/tiny transfer/none/udpos/seed=1 profile=tiny seed=1 …`
 """
 
+import hashlib
 import os
 import signal
 import socket
@@ -14,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from lib import paths
+from lib import parent, paths
 
-LOG, FAILED = "log.txt", "failed.ipynb"
+LOG, FAILED, READ = "log.txt", "failed.ipynb", "cells.sha256"
 NUMBERS = ("seed", "encoder_seed")
 
 
@@ -24,6 +25,7 @@ def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any])
     """Execute a notebook into the folder of its cell, `results/key`; return its exit status.
 
     The log goes on where an earlier try left it. A notebook that failed is kept as `failed.ipynb`.
+    Beside that of an analysis stands which cells there were when it began: clocks may differ.
     SIGTERM, which a cluster sends some time before it kills, is passed on to the kernel; this
     process waits for it to end. So does SIGINT, by which a user ends all of them at a terminal.
     """
@@ -31,8 +33,11 @@ def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any])
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     made = work / "notebook.ipynb"
+    there = cells(results) if key.startswith("analysis_") else ""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _pass_on)
+    # Snakemake was killed: nobody waits for this.
+    parent.end_with(os.getppid(), lambda: os.kill(os.getpid(), signal.SIGTERM))
     with (folder / LOG).open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())  # the kernel writes there too
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -61,10 +66,20 @@ def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any])
             print(problems[0], flush=True)
             _say("failed:", reason(problems[0]))
             return 1
+        if there:
+            (folder / READ).write_text(there, encoding="utf-8")
         made.replace(folder / "notebook.ipynb")
         (folder / FAILED).unlink(missing_ok=True)
         _say("done")
     return 0
+
+
+def cells(results: Path) -> str:
+    """Return the hash of the records of every finished cell; a kernel of several has no result."""
+    found = {str(file.relative_to(results)): file for file in results.glob("[!.]*/**/run.json")}
+    kept = sorted(name for name in found if "/all/" not in name and "/seed=0/" not in name)
+    content = b"".join(name.encode() + found[name].read_bytes() for name in kept)
+    return hashlib.sha256(content).hexdigest()
 
 
 def reason(problem: BaseException) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 from nbformat import NotebookNode
 
-from lib import paths, profile, workflow
+from lib import calls, paths, profile, workflow
 from lib.errors import InputError
 from lib.profile import Profile
 
@@ -322,15 +322,12 @@ def _totals(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _calls(study: Profile) -> str:
     """Say how long the calls of the workflow took that made cells."""
-    journal = paths.results(study.name) / workflow.JOURNAL
-    if not journal.is_file():
+    made_by = calls.read(study.name)
+    if not made_by:
         return "No call of the workflow is recorded: cells were run one by one."
-    calls = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
-    hours = sum(call["seconds"] for call in calls) / 3600
-    plural = "s" * (len(calls) > 1)
-    return (
-        f"{len(calls)} call{plural} of the workflow made cells, in {hours:.2f} hours by the clock."
-    )
+    hours = sum(call["seconds"] for call in made_by) / 3600
+    number = f"{len(made_by)} call{'s' * (len(made_by) > 1)}"
+    return f"{number} of the workflow made cells, in {hours:.2f} hours by the clock."
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lib import paths, pretraining, workflow
+from lib import calls, paths, pretraining, workflow
 from lib.profile import Profile, digest
 from lib.results import Cell
 
@@ -260,19 +260,18 @@ def compare(settings: Profile) -> list[Compared]:
     Of a cell that was made anew since, those are of the last time: such a call is left out, and so
     is one on a cluster, whose queue is not known. The analyses are of the call that ended the grid.
     """
-    journal = paths.results(settings.name) / workflow.JOURNAL
-    if not journal.is_file():
+    made_by = calls.read(settings.name)
+    if not made_by:
         return []
-    calls = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
-    last = {key: place for place, call in enumerate(calls) for key in call["cells"]}
+    last = {key: place for place, call in enumerate(made_by) for key in call["cells"]}
     grid, stored, found = kernels(settings), measured(settings), []
     beside = beside_cells(settings, grid, stored)
-    for place, call in enumerate(calls):
+    for place, call in enumerate(made_by):
         made = {cell: s for cell, s in stored.items() if last.get(cell.key) == place}
         if len(made) < len(call["cells"]) or call.get("executor", "local") != "local":
             continue
         at_once, seconds = call["kernels_at_once"], of_kernels(settings, grid, made, beside)
-        if place < len(calls) - 1 or len(stored) < len(workflow.cells(settings)):
+        if place < len(made_by) - 1 or len(stored) < len(workflow.cells(settings)):
             seconds = {kernel.key: seconds[kernel.key]
                        for kernel in grid if kernel.cells and kernel.key in seconds}  # fmt: skip
         simulated = simulate(grid, seconds, at_once, at_once)

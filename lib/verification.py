@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib import corpora, paths, profile, rescoring, results, tasks, workflow
+from lib import corpora, execution, paths, profile, rescoring, results, tasks, workflow
 from lib.errors import InputError
 from lib.profile import Profile, digest
 from lib.results import Cell
@@ -215,6 +215,7 @@ def _table(found: Verified, file: Path) -> pd.DataFrame | None:
 def _check_analyses(found: Verified, grid: dict[Cell, dict[str, Any]]) -> None:
     """Check that every analysis ran to its end, after the last cell, and drew what stands."""
     settings = found.settings
+    there = execution.cells(paths.results(settings.name))
     ends = [_finished(cell.run_file) for cell in grid if cell.phase == "transfer"]
     for source in sorted(paths.NOTEBOOKS.glob("analysis_*.ipynb")):
         file = paths.results(settings.name) / source.stem / "notebook.ipynb"
@@ -227,6 +228,10 @@ def _check_analyses(found: Verified, grid: dict[Cell, dict[str, Any]]) -> None:
             continue
         if run.get("exception") or not run.get("end_time"):
             found.wrong(file, "did not run to its end")
+        elif (read := file.with_name(execution.READ)).is_file():
+            if read.read_text(encoding="utf-8") != there:
+                found.wrong(file, "made of other cells than those that stand")
+        # Of before that was kept: by the clocks of the machines that made them.
         elif run["start_time"][:19] < max(ends, default=""):
             found.wrong(file, f"older than a cell, which was made at {max(ends)}")
     folder = paths.figures(settings.name)

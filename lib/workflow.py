@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -17,17 +16,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
 
 from lib import (
+    calls,
     checks,
     cluster,
     execution,
     intermediate,
     inventory,
-    making,
     paths,
     pretraining,
     profile,
@@ -39,14 +38,16 @@ from lib.profile import Profile
 from lib.results import Cell
 
 PHASES = ("pretrain", "intermediate", "transfer")
-JOURNAL = "workflow.jsonl"
 STARTS = re.compile(r"Job \d+: (.*)")
 DRY = {"-n", "--dry-run", "--dryrun"}
 FAILS = "Error in rule"
 STATUS = re.compile(r"SLURM status is: '(\w+)'")
 AGAIN = 20.0  # seconds after which Snakemake is told to end once more
-# Snakemake's own errors; the rest stands in its log.
-SAYS = re.compile(r"\w*(Error|Exception)\b|Nothing to be done|Complete log|Trying to restart")
+# Snakemake's own errors, but those that say again that a job failed; the rest stands in its log.
+SAYS = re.compile(
+    r"(?!RuleException|CalledProcessError|WorkflowError:\s*$)\w*(Error|Exception)\b|"
+    r"Nothing to be done|Complete log|Trying to restart"
+)
 
 
 def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
@@ -99,7 +100,7 @@ def check_existing(settings: Profile) -> list[Cell]:
 def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: str = "100") -> int:
     """Run the grid of a profile through Snakemake; return its exit status.
 
-    Our lock is held by this process and by Snakemake, and ends with them, however they end;
+    Our lock is held by this process and by Snakemake, which ends with it, however it ends;
     Snakemake's own locks, which outlive a kill, are not used. On a cluster at most so many `jobs`
     wait or run at the same time; `cores` are those of one machine.
     """
@@ -112,15 +113,11 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
     at_once = kernels_at_once(settings, cores) if executor == "local" else int(jobs)
     inventory.check(settings)
     folder = paths.results(settings.name)
-    with making.storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    lock, before = calls.hold(folder)
     with lock:
-        if not making.locked(lock):
-            raise InputError(f"{folder}: another run is at work on this profile")
         options = []
         if executor == "slurm" and not DRY & {*extra}:
-            _clear_queue(folder, lock)
+            _clear_queue(folder, before)
         if executor != "local":
             options = cluster.options(executor, jobs, folder)
         missing = check_existing(settings)
@@ -143,7 +140,8 @@ def command(
     limit = settings.workflow.cells_per_device
     device = ("--resources", f"device={limit}") if limit else ()
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.REPOSITORY / "Snakefile")),
+        *(sys.executable, "-m", "lib.parent", str(os.getpid()), "snakemake"),
+        *("--snakefile", str(paths.REPOSITORY / "Snakefile")),
         *("--directory", str(paths.REPOSITORY), "--config", f"profile={name}"),
         *(options or ("--cores", cores, *device)),
         *("--rerun-triggers", "input", "params", "--ignore-incomplete", "--nolock"),
@@ -152,19 +150,14 @@ def command(
     ]
 
 
-def _clear_queue(folder: Path, lock: TextIO) -> None:
+def _clear_queue(folder: Path, host: str) -> None:
     """Cancel what an earlier call, killed on this machine, left in SLURM's queue.
 
     Not every shared file system keeps a lock between machines: a call on another one may live.
     """
-    lock.seek(0)
-    host, here = lock.read().strip(), socket.gethostname()
-    if host not in ("", here) and (left := cluster.jobs_of(folder)):
+    if host not in ("", socket.gethostname()) and (left := cluster.jobs_of(folder)):
         raise InputError(f"{folder}: a call on {host} has SLURM jobs in the queue: wait for it, "
                          f"or, if it is dead, scancel {' '.join(left)}")  # fmt: skip
-    lock.truncate(0)
-    lock.write(here)
-    lock.flush()
     cluster.cancel(folder)
 
 
@@ -198,26 +191,10 @@ def _call(
     status = _follow(command, environment, lock, missing, queue)
     took = time.perf_counter() - started
     made = [cell for cell in missing if cell.run_file.is_file()]
-    _record(settings, took, at_once, executor, made)
+    calls.add(settings.name, took, at_once, executor, made)
     if status == 0:
         print(f"figures: {paths.figures(settings.name)} ({took / 60:.1f} min)")
     return status
-
-
-def _record(
-    settings: Profile, seconds: float, at_once: int, executor: str, made: list[Cell]
-) -> None:
-    """Add a line on a call to the profile's journal, unless it made no cell."""
-    line = {
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "seconds": round(seconds, 2),
-        "kernels_at_once": at_once,
-        "executor": executor,
-        "cells": [cell.key for cell in made],
-    }
-    if made:
-        with (paths.results(settings.name) / JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(line) + "\n")
 
 
 def _stop(number: int, snakemake: int, on_a_cluster: bool, told: threading.Event) -> None:

@@ -94,10 +94,15 @@ def record(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Return what notes how often a fault was tried and what was lost, for `make test-faults`."""
 
     def note(fault: str, tried: int = 1, lost: str = "nothing") -> None:
+        from lib import results
+
         if log := os.environ.get("FAULTS_LOG"):
             place = f"{request.path.name}::{request.function.__name__}"
+            # That the log itself is new does not make the tree another.
+            commit = results.commit().removesuffix("-dirty")
+            made = f"{time.strftime('%Y-%m-%d')},{commit}"
             with Path(log).open("a", encoding="utf-8") as lines:
-                lines.write(f'{time.strftime("%Y-%m-%d")},"{fault}",{tried},"{lost}",{place}\n')
+                lines.write(f'{made},"{fault}",{tried},"{lost}",{place}\n')
 
     return note
 

@@ -1,5 +1,6 @@
 """Print the README's table of faults from the log that `make test-faults` leaves."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -7,16 +8,14 @@ import pandas as pd
 LOG = Path(__file__).with_name("faults.csv")
 
 
-COLUMNS = ["date", "fault", "tried", "lost", "test"]
+COLUMNS = ["date", "commit", "fault", "tried", "lost", "test"]
 
 
 def sum_up() -> pd.DataFrame:
-    """Join the lines of the log that differ in how often alone, and write it so."""
-    log = pd.read_csv(LOG, names=COLUMNS, keep_default_na=False)
+    """Return the log, lines that differ in how often alone joined."""
+    log = pd.read_csv(LOG, names=COLUMNS, keep_default_na=False, dtype={"commit": str})
     keys = [name for name in COLUMNS if name != "tried"]
-    log = log.groupby(keys, sort=False)["tried"].sum().reset_index()[COLUMNS]
-    log.to_csv(LOG, header=False, index=False, lineterminator="\n")
-    return log
+    return log.groupby(keys, sort=False)["tried"].sum().reset_index()[COLUMNS]
 
 
 def table(log: pd.DataFrame) -> str:
@@ -29,4 +28,7 @@ def table(log: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    print(table(sum_up()))
+    found = sum_up()
+    if "--write" in sys.argv:
+        found.to_csv(LOG, header=False, index=False, lineterminator="\n")
+    print(table(found))

@@ -1,10 +1,12 @@
 """A training that is ended, cut off or short of memory goes on to what it would have been."""
 
 import os
+import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -157,6 +159,69 @@ def test_a_damaged_checkpoint_is_deleted_and_said(
     assert same(train(tmp_path), undisturbed)
     assert "checkpoint-5 is not whole, so it is deleted" in capsys.readouterr().err
     record("a file of a checkpoint cut off, empty or missing", lost="that checkpoint")
+
+
+class Marks:
+    """Leave a mark as soon as it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_code_that_a_checkpoint_brings_is_never_run(
+    name: str, tmp_path: Path, after_update: Any
+) -> None:
+    after_update(5, terminate)
+    with pytest.raises(Stopped):
+        train(tmp_path)
+    after_update(0, terminate)
+    file, mark = tmp_path / "checkpoint-5" / name, tmp_path / "mark"
+    torch.save({"state": Marks(mark)}, file)
+    with pytest.raises(pickle.UnpicklingError):
+        train(tmp_path)
+    assert not mark.exists()
+    with ZipFile(file) as whole:
+        (inside,) = [part for part in whole.namelist() if part.endswith("data.pkl")]
+        pickle.loads(whole.read(inside))
+    assert mark.exists(), "the mark would have been left"
+
+
+def times(factor: float) -> Callable[[Any], None]:
+    """Make a model whose third loss is so many times what it is."""
+    calls: list[int] = []
+
+    def wrap(model: torch.nn.Module) -> None:
+        def change(module: Any, given: Any, named: Any, made: dict[str, Any]) -> dict[str, Any]:
+            calls.append(1)
+            return made | {"loss": made["loss"] * (factor if len(calls) == 3 else 1.0)}
+
+        model.register_forward_hook(change, with_kwargs=True)
+
+    return wrap
+
+
+@pytest.mark.parametrize("factor", [1e12, 1e30])
+def test_a_gradient_that_explodes_is_clipped_and_training_goes_on(
+    factor: float, tmp_path: Path, record: Any
+) -> None:
+    whole: list = []
+    train(tmp_path / "whole", updates=60, log=whole)
+    log: list = []
+    weights = train(tmp_path / "exploded", before=times(factor), updates=60, log=log)
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+    assert log[-1]["loss"] == pytest.approx(whole[-1]["loss"], rel=0.1)
+    assert whole[-1]["loss"] < 0.95 * whole[0]["loss"]
+    record("a gradient that explodes")
+
+
+def test_a_loss_without_bound_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="loss") as error:
+        train(tmp_path, before=times(float("inf")), updates=60)
+    assert "\n" not in str(error.value)
 
 
 def short_of_memory(tokens: int) -> Callable[[Any], None]:

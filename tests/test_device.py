@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib import heads, paths, profile, tasks, workflow
+from lib import calls, heads, paths, profile, tasks, workflow
 from lib.batches import Batches
 from lib.benchmark import __main__ as benchmark
 from lib.benchmark import accelerator, measuring, overhead, side_by_side_cells, synthetic
@@ -124,7 +124,7 @@ def journal(*calls: tuple[float, int, list[Cell], str]) -> None:
         for seconds, kernels, cells, finished in calls
     ]  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    (paths.results("world") / workflow.JOURNAL).write_text(text, encoding="utf-8")
+    (paths.results("world") / calls.JOURNAL).write_text(text, encoding="utf-8")
 
 
 def test_a_call_that_makes_cells_leaves_a_line_and_one_that_makes_none_does_not(
@@ -140,7 +140,7 @@ def test_a_call_that_makes_cells_leaves_a_line_and_one_that_makes_none_does_not(
     paths.results("world").mkdir(parents=True)
     assert workflow._call(study, ["snakemake"], 3, 0, cells) == 1
     assert workflow._call(study, ["snakemake"], 3, 0, []) == 1
-    file = paths.results("world") / workflow.JOURNAL
+    file = paths.results("world") / calls.JOURNAL
     (line,) = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert line["cells"] == ["pretrain/seed=1"] and line["kernels_at_once"] == 3
     assert 0.05 <= line["seconds"] < 5

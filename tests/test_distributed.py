@@ -16,7 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from lib import batches, distributed, paths, pretraining, profile
+from lib import batches, distributed, paths, pretraining, profile, results
 from lib.errors import InputError, Stopped
 from lib.heads import number_of_items
 from lib.profile import Profile
@@ -55,6 +55,31 @@ def test_two_processes_train_the_encoder_that_one_does(load: Any) -> None:
     alone, together = (weights(run_of) for run_of in (load("alone"), load("together")))
     for name, weight in alone.items():
         torch.testing.assert_close(together[name], weight, rtol=0, atol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize(("there", "processes"), [(0, "here"), (1, "here"), (2, 2), (3, 3), (8, 3)])
+def test_phase_1_takes_the_gpus_that_there_are_up_to_those_that_the_profile_asks_for(
+    load: Any, monkeypatch: pytest.MonkeyPatch, there: int, processes: int | str
+) -> None:
+    settings = load("gpus")
+    three = settings.workflow.resources.pretrain.model_copy(update={"gpus": 3})
+    resources = settings.workflow.resources.model_copy(update={"pretrain": three})
+    how = settings.workflow.model_copy(update={"resources": resources})
+    settings = settings.model_copy(update={"workflow": how})
+    here = pretraining.cell(settings, 1)
+    here.work.mkdir(parents=True, exist_ok=True)
+    made: list[int | str] = []
+
+    def made_here(*_: Any) -> results.Run:
+        made.append("here")
+        return results.Run(here, {})
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.setattr(distributed, "launch", lambda module, told, number: made.append(number))
+    monkeypatch.setattr(pretraining, "_make_here", made_here)
+    monkeypatch.setattr(pretraining, "read", lambda *_: results.Run(here, {}))
+    pretraining._make(settings, 1, processes=0)
+    assert made == [processes]
 
 
 def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any, record: Any) -> None:

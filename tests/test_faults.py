@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,22 @@ def _killed(store: Store, phase: str, after: float) -> list[tuple[int, float]] |
         return None
     except subprocess.TimeoutExpired:
         os.killpg(running.pid, signal.SIGKILL)
-    said = running.communicate()[0]
-    updates = [line.split() for line in said.splitlines() if line.startswith("update ")]
-    return [(int(number), float(when)) for _, number, when in updates if when[-1:].isdigit()]
+    return _updates(running.communicate()[0])
+
+
+def _updates(said: str) -> list[tuple[int, float]]:
+    """Return the updates that a phase said, and their times; a kill may cut off the last."""
+    found = [line.split() for line in said.splitlines() if line.startswith("update ")]
+    whole = [words for words in found if len(words) == 3 and words[2][-1:].isdigit()]
+    return [(int(number), float(when)) for _, number, when in whole]
+
+
+def _kill_all(running: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it has started: kernels too, which have their own sessions."""
+    for process in [*psutil.Process(running.pid).children(recursive=True), running]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    running.communicate()
 
 
 def _newest(work: Path) -> int:
@@ -203,6 +217,8 @@ def test_a_phase_that_is_killed_at_any_moment_goes_on_to_the_same_weights_and_sc
             if updates is None:
                 break
             killed += 1
+            # What is trained again is what was behind the checkpoint, and nothing else.
+            assert not updates or updates[0][0] == went_on + 1
             if (folder / "run.json").is_file():
                 assert same(store.contents(store.cell(phase)), wanted)
                 break
@@ -218,8 +234,9 @@ def test_a_phase_that_is_killed_at_any_moment_goes_on_to_the_same_weights_and_sc
         status, said = store.phase(phase)
         assert status == 0, said
         assert same(store.contents(store.cell(phase)), wanted)
-        if went_on and "goes on" in said:
-            assert f"goes on from checkpoint-{went_on}" in said
+        left = _updates(said)
+        assert not left or left[0][0] == went_on + 1
+        assert not (went_on and left) or f"goes on from checkpoint-{went_on}" in said
         if killed >= KILLS:
             break
     record(f"kill -9 in phase {PHASES.index(phase) + 1}", killed,
@@ -256,8 +273,7 @@ def test_a_workflow_that_is_killed_at_any_moment_is_finished_by_the_next_call(
                 running.communicate(timeout=moments.uniform(1, seconds / 2))
                 break
             except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.communicate()
+                _kill_all(running)
             killed += 1
             finished = {
                 file: file.stat().st_mtime_ns
@@ -277,6 +293,54 @@ def test_a_workflow_that_is_killed_at_any_moment_is_finished_by_the_next_call(
     record("kill -9 of the workflow and all it started", killed)
 
 
+def _kernel(running: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until a call of the workflow has a kernel at work."""
+    while running.poll() is None:
+        time.sleep(0.2)
+        for child in psutil.Process(running.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "ipykernel_launcher" in " ".join(child.cmdline()):
+                    return child
+    raise AssertionError(running.communicate()[0])
+
+
+@pytest.mark.parametrize("which", ["the call of the workflow", _rare("Snakemake")])
+def test_what_a_killed_process_started_ends_with_it_and_the_next_call_finishes(
+    whole: tuple[Store, dict[str, float]], tmp_path: Path, which: str, record: Any
+) -> None:
+    reference, store = whole[0], whole[0].others(tmp_path)
+    command = ("-m", "lib.workflow", str(store.file), "--until", "pretrain")
+    running = store.start(*command)
+    kernel = _kernel(running)
+    started = psutil.Process(running.pid).children(recursive=True)
+    (snakemake,) = psutil.Process(running.pid).children()
+    time.sleep(1)
+    (running if which != "Snakemake" else snakemake).kill()
+    status, said = store.run(*command)  # at once: nothing is cleared up by hand
+    assert status == 0, said
+    assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
+    running.communicate()
+    assert not any(process.is_running() for process in [*started, kernel])
+    record(f"kill -9 of {which} alone")
+
+
+def test_of_two_calls_of_the_workflow_one_is_refused_and_says_whom_it_would_disturb(
+    whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any
+) -> None:
+    reference, store = whole[0], whole[0].others(tmp_path)
+    command = ("-m", "lib.workflow", str(store.file), "--until", "pretrain")
+    two = [store.start(*command) for _ in range(2)]
+    said = {running.pid: running.communicate()[0] for running in two}
+    refused, made = sorted(two, key=lambda running: running.returncode, reverse=True)
+    assert (refused.returncode, made.returncode) == (2, 0), said
+    (line,) = [line for line in said[refused.pid].splitlines() if line.startswith("error: ")]
+    assert "another run is at work" in line and f"(process {made.pid} on " in line
+    assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
+    log = store.folder_of(store.cell("pretrain")) / "log.txt"
+    assert log.read_text(encoding="utf-8").count(" starts on ") == 1
+    record("two calls of the workflow at once")
+
+
 @pytest.mark.faults
 def test_a_kernel_that_dies_is_a_line_and_the_next_call_finishes(
     whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any
@@ -284,13 +348,7 @@ def test_a_kernel_that_dies_is_a_line_and_the_next_call_finishes(
     reference = whole[0]
     store = reference.others(tmp_path)
     running = store.start("-m", "lib.workflow", str(store.file))
-    kernel = None
-    while kernel is None and running.poll() is None:
-        time.sleep(0.2)
-        for child in psutil.Process(running.pid).children(recursive=True):
-            if "ipykernel_launcher" in " ".join(child.cmdline()):
-                kernel = child
-    assert kernel is not None
+    kernel = _kernel(running)
     time.sleep(1)
     kernel.kill()
     said = running.communicate()[0]
@@ -322,6 +380,24 @@ def test_a_job_that_fails_after_its_cell_is_finished_keeps_it(
     assert status == 0, said
     assert made.stat().st_mtime_ns == before
     record("a kernel that dies after its cell is finished")
+
+
+@pytest.mark.parametrize("kilobytes", [150])
+def test_a_disk_that_is_full_under_the_workflow_is_one_line_and_the_next_call_goes_on(
+    whole: tuple[Store, dict[str, float]], kilobytes: int, small_disk: Any, record: Any
+) -> None:
+    reference = whole[0]
+    store = reference.others(small_disk(f"size={kilobytes}k"))
+    command = ("-m", "lib.workflow", str(store.file), "--until", "pretrain")
+    status, said = store.run(*command)
+    assert status != 0 and "no space left" in said.lower()
+    told = [line for line in said.splitlines() if "Error" in line or "Exception" in line]
+    assert all(line.startswith(("failed: ", "error: ")) for line in told), said
+    small_disk("size=64m")
+    status, said = store.run(*command)
+    assert status == 0, said
+    assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
+    record("a full disk under the workflow")
 
 
 def test_two_calls_for_one_cell_make_it_once(

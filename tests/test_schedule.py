@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lib import paths, plan, profile, schedule, workflow
+from lib import calls, paths, plan, profile, schedule, workflow
 from lib.profile import Profile
 from lib.results import Cell
 from lib.schedule import Kernel
@@ -183,7 +183,7 @@ def test_calls_of_the_journal_are_simulated_from_the_cells_that_they_made(
         {"finished": name, "seconds": 100.0, "kernels_at_once": number, "cells": made}
         for name, made, number in journal
     ]
-    file = paths.results(settings.name) / workflow.JOURNAL
+    file = paths.results(settings.name) / calls.JOURNAL
     file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
     again_call, last = schedule.compare(settings)  # of the first, a cell was made anew
     assert (again_call.finished, again_call.cells, again_call.simulated) == ("b", 1, 4 + 5.0)

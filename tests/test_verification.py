@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lib import paths, profile, results, tasks, transfer, verification, workflow
+from lib import execution, paths, profile, results, tasks, transfer, verification, workflow
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -157,13 +157,14 @@ TABLES = {
 
 @pytest.mark.parametrize("what", TABLES)
 def test_a_changed_table_is_found_by_its_content_though_its_checksum_was_forged(
-    study: Profile, what: str
+    study: Profile, what: str, request: pytest.FixtureRequest
 ) -> None:
     target, name, change, phrase = TABLES[what]
     folder = Cell(study.name, "transfer", 1, "ud_parsing", target).folder
     rewrite(folder / f"{name}.parquet", change)
     found = [line for line in problems(study) if line.startswith(f"{folder}/scores.parquet: ")]
     assert any(phrase in line for line in found), problems(study)
+    request.getfixturevalue("record")("a table changed by hand, its checksum forged")
 
 
 def cut(file: Path) -> None:
@@ -193,7 +194,9 @@ FILES: dict[str, tuple[str, str, Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("what", FILES)
-def test_a_file_that_is_cut_lost_or_changed_is_named(study: Profile, what: str) -> None:
+def test_a_file_that_is_cut_lost_or_changed_is_named(
+    study: Profile, what: str, request: pytest.FixtureRequest
+) -> None:
     phase, name, change, phrase = FILES[what]
     made = {
         "transfer": CELL,
@@ -204,6 +207,7 @@ def test_a_file_that_is_cut_lost_or_changed_is_named(study: Profile, what: str) 
     found = problems(study)
     assert any(line.startswith(f"{made[phase].folder}/{name}: ") and phrase in line
                for line in found), found  # fmt: skip
+    request.getfixturevalue("record")("a file of a result cut off, lost or changed")
 
 
 @pytest.mark.parametrize("key", verification.RECORDED)
@@ -267,6 +271,24 @@ def test_analyses_and_figures_that_are_missing_failed_or_old_are_named(study: Pr
         (figures / "scores.csv", "1 scores are not those of the results"),
     ):  # fmt: skip
         assert any(line.startswith(f"{file}: ") and phrase in line for line in found)
+
+
+def test_an_analysis_of_other_cells_is_named_whatever_the_clocks_say(study: Profile) -> None:
+    store = paths.results(study.name)
+    for file in store.glob("analysis_*/notebook.ipynb"):
+        file.write_text(file.read_text().replace("2999-", "2020-"))
+        file.with_name(execution.READ).write_text(execution.cells(store))
+    assert problems(study) == []
+    before = execution.cells(store)
+    kernel = store / "transfer/all/all/seed=1/run.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("{}")
+    assert execution.cells(store) == before  # it holds no result of its own
+    shutil.rmtree(store / "transfer/all")
+    folder = Cell(study.name, "transfer", 1, "none", "udpos").folder
+    record(folder, seconds=1.25)
+    found = [line for line in problems(study) if "made of other cells" in line]
+    assert len(found) == len(list(store.glob("analysis_*")))
 
 
 def test_results_of_before_checksums_and_predictions_were_kept_are_compared_as_far_as_they_go(

@@ -8,7 +8,7 @@ import json
 
 import pandas as pd
 
-from lib import paths, workflow
+from lib import calls, paths
 from lib.benchmark.measuring import COLUMNS
 from lib.errors import InputError
 
@@ -42,11 +42,8 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _calls(profile: str) -> list[tuple[dict, float]]:
     """List the calls whose cells all stand as that call made them, with those cells' seconds."""
-    folder = paths.results(profile)
-    journal = folder / workflow.JOURNAL
-    found = []
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []:
-        call = json.loads(line)
+    folder, found = paths.results(profile), []
+    for call in calls.read(profile):
         files = [folder / key / "run.json" for key in call["cells"]]
         if not all(file.is_file() for file in files):
             continue

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,13 +51,29 @@ def running_job(environment: dict[str, str], rule: str) -> str:
     raise AssertionError(f"no job of {rule} in two minutes")
 
 
+def checkpoint(results: Path, newer_than: float) -> float:
+    """Wait until a transfer leaves a checkpoint; return when it did."""
+    until = time.monotonic() + 180
+    while time.monotonic() < until:
+        for state in results.glob(".work/transfer/**/checkpoint-*/trainer_state.json"):
+            with suppress(FileNotFoundError):
+                if (when := state.stat().st_mtime) > newer_than:
+                    return when
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint in three minutes")
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Run `tiny` by SLURM: one call is killed, one told to end, one loses a job to `scancel`."""
+    """Run `tiny` by SLURM: one call is killed, one told to end, one has a job taken away twice.
+
+    The job makes way for one of another partition, and later is cancelled.
+    """
     folder = tmp_path_factory.mktemp("slurm")
     content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
     # Long enough to be told to end: a call tells Snakemake again after 20 seconds.
     content["targets"]["udpos"]["updates"] = 400
+    content["workflow"]["checkpoint_minutes"] = 0.02
     content["workflow"]["resources"] = {"transfer": {"gpus": 1, "memory_gb": 3, "hours": 0.5}}
     asks = folder / "tiny.yaml"
     asks.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -75,7 +92,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         queue = ask(cluster, "squeue", "--noheader", "--states=PENDING,RUNNING")
         third = start(cluster | roots, str(asks), *SLURM)
         cancelled = running_job(cluster, "transfer")
-        time.sleep(8)
+        checkpoint(folder / "results_root/tiny", time.time())
+        urgent = ("--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+        ask(cluster, "sbatch", *urgent)
+        taken = time.time()
+        checkpoint(folder / "results_root/tiny", taken + 5)
+        assert running_job(cluster, "transfer") == cancelled  # the same, from the queue
         shown = ask(cluster, "scontrol", "show", "job", cancelled)
         ask(cluster, "scancel", cancelled)
         said, _ = third.communicate()
@@ -95,9 +117,21 @@ def test_a_study_survives_a_killed_call_and_a_cancelled_job(study: Any, record: 
     assert (Path(study.roots["FIGURES_ROOT"]) / "tiny/answer.md").is_file()
     assert f"failed (job {study.cancelled})" in study.said
     assert "Trying to restart job" in study.said
-    *_, before, last = tries(study.results, "transfer/all/all/seed=1")
-    assert before == study.cancelled != last
-    record("under SLURM: a killed call, a cancelled job", 2)
+    *_, first, before, last = tries(study.results, "transfer/all/all/seed=1")
+    assert first == before == study.cancelled != last
+    record("under SLURM: a killed call, a job taken away twice", 3)
+
+
+def test_a_job_that_is_preempted_or_cancelled_leaves_a_checkpoint_and_the_next_try_goes_on(
+    study: Any, record: Any
+) -> None:
+    log = (study.results / "transfer/all/all/seed=1/log.txt").read_text(encoding="utf-8")
+    *_, first, second, third = re.split(r"^.* starts on .*$", log, flags=re.MULTILINE)
+    for ended, again in ((first, second), (second, third)):
+        assert "told to end by SIGTERM" in ended
+        left = re.search(r"ended by SIGTERM at update (\d+)", ended)
+        assert left and f"goes on from checkpoint-{left[1]}\n" in again
+    record("under SLURM: a job that is pre-empted, one that is cancelled", 2)
 
 
 def test_a_call_that_is_told_to_end_leaves_nothing_in_the_queue(study: Any, record: Any) -> None:
@@ -138,8 +172,9 @@ def test_scores_are_those_of_a_local_run(study: Any, tmp_path: Path) -> None:
     tables = sorted((tmp_path / "tiny").glob("transfer/*/*/*/scores.parquet"))
     settings = profile.load(study.asks)
     assert len(tables) == len(settings.conditions) * len(settings.targets)
-    for file in tables:
-        other = study.results / file.relative_to(tmp_path / "tiny")
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(file), pd.read_parquet(other), check_exact=True
-        )
+    for table in tables:
+        for file in (table, table.with_name("predictions.parquet")):
+            other = study.results / file.relative_to(tmp_path / "tiny")
+            pd.testing.assert_frame_equal(
+                pd.read_parquet(file), pd.read_parquet(other), check_exact=True
+            )

@@ -1,0 +1,37 @@
+"""End with the process that started this one, however that ended: nothing works on unseen.
+
+`python -m lib.parent 4321 snakemake …` runs a module that ends with process 4321.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+LOOKS = 0.5  # seconds between two looks
+
+
+def end_with(parent: int, end: Callable[[], None]) -> None:
+    """Call `end` in a thread when this process has another parent: that one has died."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOKS)
+        end()
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def main() -> None:
+    """Read the command line: the process to end with, a module to run, and what it is told."""
+    parent, module, *told = sys.argv[1:]
+    end_with(int(parent), lambda: os.kill(os.getpid(), signal.SIGKILL))
+    sys.argv = [module, *told]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from lib import bitext, corpora, revisions, tasks
 from lib.errors import InputError
-from lib.profile import Profile, data_root
+from lib.profile import Profile, data_root, encoder_path
 from lib.tasks import Source
 
 # Of `translation`, what is not there is done without.
@@ -65,12 +65,19 @@ def of(settings: Profile) -> list[Split]:
 
 
 def check(settings: Profile) -> None:
-    """Check, before anything runs, that the text and the training data can be had.
+    """Check, before anything runs, that encoder, text and training data can be had.
 
     Raises InputError with id, configuration and folder of the first that a mirror lacks, or, where
-    there is no mirror, that no hub has.
+    there is no mirror, that no hub has; and for an encoder that is no folder, and without the
+    commit at which the hub has it.
     """
     root = data_root(settings)
+    for seed in settings.seeds.values() if settings.encoder.path else ():
+        place = encoder_path(settings, seed)
+        if not Path(place).is_dir() and not settings.encoder.revision:
+            raise InputError(f"encoder.path: {place!r} is no folder of repository, DATA_ROOT "
+                             "or here; of an encoder of the hub expected encoder.revision, the "
+                             "commit to read it at")  # fmt: skip
     for split in of(settings):
         if split.role not in ("text", "training"):
             continue

@@ -206,7 +206,11 @@ def test_without_a_mirror_or_with_an_old_pack_in_the_way_nothing_is_packed(
     with pytest.raises(InputError, match="--piece: found 0, expected 1 MiB or more"):
         lease.pack(settings, tmp_path / "out", piece=0)
     with pytest.raises(InputError, match=r"encoder\.path: .*no folder of repository or DATA"):
-        lease.pack(real(encoder={"path": "x/y"}, pretraining={}), tmp_path / "out", piece=1)
+        lease.pack(
+            real(encoder={"path": "x/y", "revision": "c0ffee"}, pretraining={}),
+            tmp_path / "out",
+            piece=1,
+        )
     monkeypatch.delenv("DATA_ROOT")
     with pytest.raises(InputError, match="DATA_ROOT: not set"):
         lease.pack(settings, tmp_path / "out", piece=1)

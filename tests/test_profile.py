@@ -136,6 +136,18 @@ def test_training_data_that_no_hub_has_are_refused_where_there_is_no_mirror(
     inventory.check(profile.load("xtreme_base"))
 
 
+def test_an_encoder_that_is_no_folder_has_to_say_its_commit_on_the_hub(micro: Any) -> None:
+    def taken(**encoder: str) -> Any:
+        own = micro.encoder.model_copy(update=encoder)
+        return micro.model_copy(update={"encoder": own})
+
+    inventory.check(taken(path="org/name", revision="c0ffee"))
+    inventory.check(taken(path="data/encoders/small_cpu/seed={seed}"))
+    for path in ("org/name", "data/encoders/small_cpu/seed=9"):
+        message = refused(lambda path=path: inventory.check(taken(path=path)))
+        assert f"encoder.path: {path!r} is no folder" in message and "encoder.revision" in message
+
+
 def test_a_row_that_names_training_data_which_no_row_holds_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

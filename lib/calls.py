@@ -19,9 +19,9 @@ ENDS = 20.0  # seconds in which what a dead call started has ended
 
 
 def hold(folder: Path) -> tuple[TextIO, str]:
-    """Lock the results of a profile for this process; return the lock, and who held it before.
+    """Lock the results of a profile for this process; return the lock, and the host that signed it.
 
-    Who is host and process; the lock ends with the processes that hold it. Raises InputError where
+    The lock ends with the processes that hold it. Raises InputError where
     another call lives. Of one that was killed, what it started may take a moment to end.
     """
     with making.storage(folder):
@@ -35,11 +35,15 @@ def hold(folder: Path) -> tuple[TextIO, str]:
                 raise InputError(f"{folder}: another run is at work on this profile"
                                  + f" (process {number} on {host})" * bool(host))  # fmt: skip
             time.sleep(0.2)
-        before, _ = _holder(lock)
+        return lock, _holder(lock)[0]
+
+
+def sign(lock: TextIO) -> None:
+    """Write into a lock that this process holds it."""
+    with making.storage(Path(lock.name)):
         lock.truncate(0)
         lock.write(f"{socket.gethostname()} {os.getpid()}")
         lock.flush()
-        return lock, before
 
 
 def _holder(lock: TextIO) -> tuple[str, str]:

@@ -118,6 +118,8 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
         options = []
         if executor == "slurm" and not DRY & {*extra}:
             _clear_queue(folder, before)
+        if not DRY & {*extra}:
+            calls.sign(lock)
         if executor != "local":
             options = cluster.options(executor, jobs, folder)
         missing = check_existing(settings)

@@ -19,6 +19,7 @@ import subprocess, sys, os
 from pathlib import Path
 from lib import calls
 lock, _ = calls.hold(Path(sys.argv[1]))
+calls.sign(lock)
 sleeping = [sys.executable, "-c", "import time; time.sleep(2)"]
 subprocess.Popen(sleeping, pass_fds=(lock.fileno(),), stdout=subprocess.DEVNULL)
 print("held", flush=True)
@@ -29,6 +30,7 @@ os._exit(1)
 def test_results_are_held_by_one_process_that_a_refusal_names(tmp_path: Path) -> None:
     lock, before = calls.hold(tmp_path / "micro")
     assert before == ""
+    calls.sign(lock)
     with lock, pytest.raises(InputError, match=rf"at work .*\(process {os.getpid()} on "):
         calls.hold(tmp_path / "micro")
     again, before = calls.hold(tmp_path / "micro")

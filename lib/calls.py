@@ -21,8 +21,8 @@ ENDS = 20.0  # seconds in which what a dead call started has ended
 def hold(folder: Path) -> tuple[TextIO, str]:
     """Lock the results of a profile for this process; return the lock, and the host that signed it.
 
-    The lock ends with the processes that hold it. Raises InputError where
-    another call lives. Of one that was killed, what it started may take a moment to end.
+    The lock ends with the processes that hold it. Raises InputError where another call lives. Of
+    one that was killed, what it started may take a moment to end.
     """
     with making.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -68,16 +68,10 @@ def check(settings: Profile) -> None:
     """Check, before anything runs, that encoder, text and training data can be had.
 
     Raises InputError with id, configuration and folder of the first that a mirror lacks, or, where
-    there is no mirror, that no hub has; and for an encoder that is no folder, and without the
+    there is no mirror, that no hub has; then for an encoder that is no folder, and without the
     commit at which the hub has it.
     """
     root = data_root(settings)
-    for seed in settings.seeds.values() if settings.encoder.path else ():
-        place = encoder_path(settings, seed)
-        if not Path(place).is_dir() and not settings.encoder.revision:
-            raise InputError(f"encoder.path: {place!r} is no folder of repository, DATA_ROOT "
-                             "or here; of an encoder of the hub expected encoder.revision, the "
-                             "commit to read it at")  # fmt: skip
     for split in of(settings):
         if split.role not in ("text", "training"):
             continue
@@ -89,6 +83,12 @@ def check(settings: Profile) -> None:
             raise InputError(f"DATA_ROOT: {root}: no {split.source.dataset}/{split.source.config}/"
                              f"{split.source.split}-*.parquet, which profile {settings.name!r} "
                              "reads")  # fmt: skip
+    for seed in settings.seeds.values() if settings.encoder.path else ():
+        place = encoder_path(settings, seed)
+        if not Path(place).is_dir() and not settings.encoder.revision:
+            raise InputError(f"encoder.path: {place!r} is no folder of repository, DATA_ROOT "
+                             "or here; of an encoder of the hub expected encoder.revision, the "
+                             "commit to read it at")  # fmt: skip
 
 
 def reads_text(settings: Profile) -> list[str]:

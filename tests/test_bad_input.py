@@ -597,14 +597,23 @@ ENCODERS = [
 ]  # fmt: skip
 
 RUN = "real/transfer/none/udpos/seed=1/run.json"
+
+
+def another_encoder(study: Study) -> None:
+    shutil.copytree(study.encoder, study.encoder.with_name("others"))
+    study.change("real", "encoder.path", "ours/others")
+
+
 RESULTS = [
     result("cut in half", RUN, half, figures("real"), RUN, "delete"),
     result("a list", RUN, put("[]"), figures("real"), RUN),
     result("another encoding", RUN, put(b"\xff{}"), figures("real"), RUN),
     Bad("another budget", lambda study: study.change("real", "targets.udpos.updates", 2),
         figures("real"), (RUN, "updates = 1, asked for 2")),
-    Bad("another encoder", lambda study: study.change("real", "encoder.path", "ours/others"),
-        figures("real"), ("run.json", "encoder.path = 'ours/letters'")),
+    Bad("no encoder", lambda study: study.change("real", "encoder.path", "ours/nowhere"),
+        figures("real"), ("encoder.path: 'ours/nowhere'", "encoder.revision")),
+    Bad("another encoder", another_encoder, figures("real"),
+        ("run.json", "encoder.path = 'ours/letters'")),
 ]  # fmt: skip
 
 

@@ -117,11 +117,11 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cell]
     return make
 
 
-def journal(*calls: tuple[float, int, list[Cell], str]) -> None:
+def journal(*made: tuple[float, int, list[Cell], str]) -> None:
     lines = [
         {"seconds": seconds, "kernels_at_once": kernels, "finished": finished,
          "cells": [cell.key for cell in cells]}
-        for seconds, kernels, cells, finished in calls
+        for seconds, kernels, cells, finished in made
     ]  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (paths.results("world") / calls.JOURNAL).write_text(text, encoding="utf-8")

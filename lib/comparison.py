@@ -245,25 +245,29 @@ def between_families(measured: Measured) -> tuple[Interval, list[str], int]:
 
 
 def learnt(study: Profile) -> pd.DataFrame:
-    """Return how well each compared task was learnt: the source's validation data, mean over runs.
+    """Return how well each condition learnt its tasks: the source's validation data, over runs.
 
-    Columns: task, metric, mean, low, high, replicates, baseline (what needs no encoder, the best of
-    them) and its value. Of runs that are finished.
+    Columns: condition, task, metric, mean, low, high, replicates, baseline (what needs no encoder,
+    the best of them) and its value. Of runs that are finished; MLM is scored by no metric.
     """
     rows = []
-    for task in (name for name in COMPARED if name in study.conditions):
-        cells = [Cell(study.name, "intermediate", seed, task) for seed in study.seeds_of(task)]
-        files = [c.folder / "scores.parquet" for c in cells if c.run_file.is_file()]
+    for name, how in study.conditions.items():
+        cells = [Cell(study.name, "intermediate", seed, name) for seed in study.seeds_of(name)]
+        files = [c.folder / "scores.parquet" for c in cells if how.task and c.run_file.is_file()]
         if not files:
             continue
-        table = pd.concat([pd.read_parquet(file) for file in files])
-        table = table[table["metric"] == tasks.get(task).reported]
-        after = statistics.t_interval(table.loc[table["moment"] == "after", "value"].to_numpy())
-        others = table[~table["moment"].isin(["before", "after"])].groupby("moment")["value"].mean()
-        best = {"baseline": others.idxmax(), "baseline_value": others.max()} if len(others) else {}
-        of = {"task": task, "metric": tasks.get(task).reported, "replicates": len(files)}
-        rows.append(of | after._asdict() | best)
-    columns = ["task", "metric", "mean", "low", "high", "replicates", "baseline", "baseline_value"]
+        table = pd.concat([pd.read_parquet(file) for file in files if file.is_file()])
+        for task, part in table[table["task"] != "mlm"].groupby("task", sort=False):
+            metric = tasks.get(str(task)).reported
+            part = part[part["metric"] == metric]
+            after = part.loc[part["moment"] == "after", "value"].to_numpy()
+            others = part[~part["moment"].isin(["before", "after"])]
+            means = others.groupby("moment")["value"].mean()
+            best = {"baseline": means.idxmax(), "baseline_value": means.max()} if len(means) else {}
+            of = {"condition": name, "task": task, "metric": metric, "replicates": len(after)}
+            rows.append(of | statistics.t_interval(after)._asdict() | best)
+    columns = ["condition", "task", "metric", "mean", "low", "high", "replicates", "baseline",
+               "baseline_value"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib import style, tasks
 from lib.comparison import Measured
-from lib.pairing import COMPARED
+from lib.pairing import COMPARED, varies
 from lib.statistics import Interval, verdict
 from lib.wording import ends, signed, spelt, trend
 
@@ -74,13 +74,17 @@ def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:
 
 
 def learnt(found: pd.DataFrame, measured: Measured) -> list[str]:
-    """Say how well the compared tasks were learnt, and how pairs of sentences are read.
+    """Say how well the compared tasks were learnt, by each model, and how pairs are read.
 
     `found` is what `comparison.learnt` returns.
     """
     said = []
     for _, row in found.iterrows():
-        words = f"`{row['task']}` reaches a {row['metric']} of {row['mean']:.2f} on validation data"
+        how = measured.study.conditions[row["condition"]]
+        if how.task not in COMPARED or varies(how, {"pair", "parser"}):
+            continue
+        reached = f"a {row['metric']} of {row['mean']:.2f}"
+        words = f"`{row['condition']}` reaches {reached} on validation data"
         if isinstance(row["baseline"], str):
             side = "under" if row["mean"] < row["baseline_value"] else "over"
             name = row["baseline"].replace("_", " ")

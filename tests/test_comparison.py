@@ -1,5 +1,6 @@
 """Comparisons follow from how conditions are set, find what is planted, and say what they find."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lib import comparison, comparison_plots, conclusion, pairing, profile, stat
 from lib.comparison import Measured
 from lib.pairing import Pair
 from lib.profile import Profile
+from lib.results import Cell
 from lib.statistics import Interval
 
 CODES = ["en", "qaa", "qab", "qac", "qad"]
@@ -139,13 +141,43 @@ def test_a_result_that_hangs_on_one_target_is_said_to(study: Profile) -> None:
 
 
 def test_a_task_under_its_baseline_is_said_to_be(study: Profile) -> None:
-    rows = [("ud_parsing", "las", 0.98, "right_arc", 0.27), ("stsb", "pearson", 0.62, "bag", 0.77)]
-    names = ["task", "metric", "mean", "baseline", "baseline_value"]
+    rows = [("ud_parsing", "las", 0.98, "right_arc", 0.27), ("stsb", "pearson", 0.62, "bag", 0.77),
+            ("stsb-bi", "pearson", 0.81, "bag", 0.77), ("stsb-n500", "pearson", 0.5, "bag", 0.77),
+            ("sick", "pearson", 0.9, "bag", 0.77)]  # fmt: skip
+    names = ["condition", "metric", "mean", "baseline", "baseline_value"]
     said = conclusion.learnt(pd.DataFrame(rows, columns=names), measured(study, {"stsb": 0.0}))
     assert said[0].startswith(
         "`ud_parsing` reaches a las of 0.98 on validation data, over the 0.27"
     )
     assert said[1].startswith("`stsb` reaches a pearson of 0.62 on validation data, under the 0.77")
+    assert said[2].startswith("`stsb-bi` reaches a pearson of 0.81 on validation data, over the")
+    assert not any("n500" in line or "sick" in line for line in said)
+
+
+def test_how_well_each_condition_learnt_each_of_its_tasks_is_the_mean_over_finished_runs(
+    study: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+
+    def finish(condition: str, seed: int, rows: list[tuple[str, str, str, float]]) -> None:
+        cell = Cell(study.name, "intermediate", seed, condition)
+        cell.folder.mkdir(parents=True)
+        table = pd.DataFrame(rows, columns=["task", "moment", "metric", "value"])
+        table.to_parquet(cell.folder / "scores.parquet")
+        cell.run_file.write_text("{}", encoding="utf-8")
+
+    for seed, value in ((1, 0.6), (2, 0.8)):
+        rows = [("before", "pearson", 0.0), ("after", "pearson", value), ("after", "spearman", 0.9),
+                ("bag_of_words", "pearson", 0.5)]  # fmt: skip
+        finish("stsb", seed, [("stsb", *row) for row in rows])
+    finish("mlm_on_ewt_text", 1, [("mlm", "after", "loss", 3.0)])
+    finish("multitask", 1, [("ud_parsing", "after", "las", 0.7), ("stsb", "after", "pearson", 0.1)])
+    Cell(study.name, "intermediate", 3, "stsb").folder.mkdir(parents=True)  # unfinished
+    found = comparison.learnt(study).set_index(["condition", "task"])
+    assert [*found.index] == [("stsb", "stsb"), ("multitask", "ud_parsing"), ("multitask", "stsb")]
+    row = found.loc[("stsb", "stsb")]
+    assert row["mean"] == pytest.approx(0.7) and row["replicates"] == 2
+    assert (row["baseline"], row["baseline_value"]) == ("bag_of_words", 0.5)
 
 
 def test_cells_of_the_same_data_stand_apart(study: Profile) -> None:

@@ -29,9 +29,10 @@ def nearest_neighbours(
     """
     _check(queries, candidates)
     columns = _scaled(candidates).T
-    # A product of d terms is off by d roundings at most, and both sides are rounded before (Higham
-    # 2002, Accuracy and Stability of Numerical Algorithms, section 3.1).
-    doubt = np.float32(2 * (queries.shape[1] + 8) * 2.0**-24)
+    # A product of d terms is off by d roundings at most, either length by half as many, and both
+    # sides are rounded before (Higham 2002, Accuracy and Stability of Numerical Algorithms,
+    # section 3.1).
+    doubt = np.float32(2 * (2 * queries.shape[1] + 8) * 2.0**-24)
     found = np.zeros(len(queries), dtype=np.int64)
     size = max(1, at_once // len(candidates))
     for first in range(0, len(queries), size):
@@ -295,8 +296,13 @@ def _check(queries: np.ndarray, candidates: np.ndarray) -> None:
 
 
 def _scaled(vectors: np.ndarray, dtype: type[np.floating] = np.float32) -> np.ndarray:
-    """Return vectors of length 1 (a zero vector as it is); lengths are taken in float64."""
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    """Return vectors of length 1 in a precision; a zero vector as it is."""
+    wide = vectors.astype(np.promote_types(vectors.dtype, dtype), copy=False)
+    # Squares of very small or large numbers have no room in any precision.
+    largest = np.maximum(wide.max(axis=1, initial=0), -wide.min(axis=1, initial=0))
+    largest[largest == 0] = 1
+    rows = (wide / largest[:, None]).astype(dtype, copy=False)
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     lengths[lengths == 0] = 1
-    return (wide / lengths[:, None]).astype(dtype)
+    rows /= lengths[:, None]
+    return rows

@@ -31,7 +31,7 @@ test-faults: .venv/installed
 	@rm -f tests/faults.csv
 	@FAULTS=20 FAULTS_LOG=$(CURDIR)/tests/faults.csv $(BIN)/python -m pytest -q -rs \
 		tests/test_faults.py tests/test_checkpoints.py tests/test_bad_input.py \
-		tests/test_execution.py tests/test_distributed.py tests/test_training.py \
+		tests/test_execution.py tests/test_distributed.py tests/test_training.py tests/test_parts.py \
 		tests/test_verification.py tests/slurm \
 		tests/test_notebooks.py::test_a_second_runner_is_refused_in_one_line
 	@$(BIN)/python tests/faults_table.py --write

@@ -64,6 +64,31 @@ def test_losses_of_a_training_in_parts_are_those_of_the_whole(
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_any_kind_that_memory_refuses_trains_as_if_it_had_not(
+    kind: str, small_encoder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], record: Any
+) -> None:
+    losses = []
+    for share in (1.0, 0.6):
+        head = made(kind, small_encoder())
+        for layer in head.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.p = 0.0
+        planned = data(kind, head, 0)
+        limit = share * max(map(heads.number_of_positions, planned))  # type: ignore[arg-type]
+
+        def refuse(module: Any, given: Any, named: dict[str, Any], limit: float = limit) -> None:
+            if named["input_ids"].numel() > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+        head.encoder.register_forward_pre_hook(refuse, with_kwargs=True)
+        planned.plan = planned.plan * 2
+        losses.append([row["loss"] for row in trained(head, planned, tmp_path / str(share))])
+    assert capsys.readouterr().out.count("out of memory on") == 1
+    assert losses[0][-1] != losses[0][0] and losses[1] == pytest.approx(losses[0], rel=1e-3)
+    record("out of memory in a training, feigned")
+
+
 def test_masked_blocks_hide_the_same_tokens_in_parts(small_encoder: Any, tmp_path: Path) -> None:
     special = SpecialTokens(0, 2, 1, 30, (0, 1, 2, 3, 30))
     blocks = torch.from_numpy(np.random.default_rng(0).integers(4, 30, (7, 12)))

@@ -18,7 +18,9 @@ ANALYSES = sorted(file.stem for file in paths.NOTEBOOKS.glob("analysis_*.ipynb")
 TOGETHER = S.workflow.kernel_per
 CONDITIONS = ["all"] if TOGETHER == "seed" else list(S.conditions)
 TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
-TRAINED = {"all", *(name for name, condition in S.conditions.items() if condition.task)}
+TRAINED = {name for name, condition in S.conditions.items() if condition.task}
+if TRAINED:
+    TRAINED.add("all")
 
 
 # Where everything lies, for jobs that start in an environment of their own (SLURM's have this one).

@@ -75,8 +75,9 @@ def scores_by_language(
 ) -> Drawn:
     """Draw scores by language, near to far from the source, one panel per target.
 
-    `table` is the tidy table of scores; `distance` and `names` are indexed by language. The floor
-    is a shaded level behind the scores.
+    A panel goes from 0 to 100, or less far where nothing in it is over 50. `table` is the tidy
+    table of scores; `distance` and `names` are indexed by language. The floor is a shaded level
+    behind the scores.
     """
     shown = table[table["condition"].isin([*conditions, floor]) & table["reported"].astype(bool)]
     shown = shown.assign(replicate=replicates(shown))
@@ -90,7 +91,7 @@ def scores_by_language(
     targets = list(dict.fromkeys(drawn["target"]))
     columns = 2 if few else 1
     rows = -(-len(targets) // columns)
-    figure, axes = style.canvas(7, 1.0 + rows * 1.65, rows, columns, sharex=True, sharey=True)
+    figure, axes = style.canvas(7, 1.0 + rows * 1.65, rows, columns, sharex=True)
     looks = style.looks_of([c for c in [*conditions, floor] if c in set(drawn["condition"])])
     pointed = [name for name in looks if name != floor]
     for panel, target in zip(axes.flat, targets, strict=False):
@@ -109,7 +110,9 @@ def scores_by_language(
         count = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         metrics = ", ".join(dict.fromkeys(rows_here["metric"]))
         panel.set_title(f"{target}: {metrics}, n = {count} per language")
-        panel.set(ylim=(0, 103), xlim=(-0.6, len(languages) - 0.4))
+        highest = rows_here[["mean", "high"]].max().max()
+        panel.set(ylim=(0, 103 if highest > 50 else max(5, 1.2 * highest)))
+        panel.set(xlim=(-0.6, len(languages) - 0.4))
         panel.grid(axis="y", color="0.93", lw=0.6, zorder=0)
         panel.set_axisbelow(True)
         labels = [names[code] for code in languages] if few else languages

@@ -182,3 +182,29 @@ def test_scores_are_those_of_a_local_run(study: Any, tmp_path: Path) -> None:
             pd.testing.assert_frame_equal(
                 pd.read_parquet(file), pd.read_parquet(other), check_exact=True
             )
+
+
+@pytest.mark.faults
+def test_a_job_whose_time_runs_out_leaves_a_checkpoint_and_the_next_try_goes_on(
+    tmp_path: Path, record: Any
+) -> None:
+    content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
+    content["conditions"] = {name: content["conditions"][name] for name in ("none", "random")}
+    # It is told two minutes before the end of three, give or take one.
+    content["targets"] = {"udpos": {"updates": 5_000, "batch_tokens": 512}}
+    content["clean_targets"] = ["udpos"]
+    content["workflow"]["resources"] = {"transfer": {"memory_gb": 3, "hours": 0.05}}
+    asks = tmp_path / "short.yaml"
+    asks.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    roots = {"RESULTS_ROOT": str(tmp_path), "WORLDS_ROOT": str(tmp_path / "worlds")}
+    with one_machine.slurm() as cluster:
+        told = ("--until", "transfer", "--retries", "9")
+        call = start(cluster | roots, str(asks), *SLURM, *told)
+        said, _ = call.communicate()
+    assert call.returncode == 0, said
+    log = (tmp_path / "short/transfer/all/all/seed=1/log.txt").read_text(encoding="utf-8")
+    _, *ended, last = re.split(r"^.* starts on .*$", log, flags=re.MULTILINE)
+    assert ended and "goes on from checkpoint-" in last
+    for each in ended:
+        assert "told to end by SIGTERM" in each and "ended by SIGTERM at update" in each
+    record("under SLURM: a job whose time runs out")

@@ -98,9 +98,7 @@ def record(request: pytest.FixtureRequest) -> Callable[..., None]:
 
         if log := os.environ.get("FAULTS_LOG"):
             place = f"{request.path.name}::{request.function.__name__}"
-            # That the log itself is new does not make the tree another.
-            commit = results.commit().removesuffix("-dirty")
-            made = f"{time.strftime('%Y-%m-%d')},{commit}"
+            made = f"{time.strftime('%Y-%m-%d')},{results.commit()}"
             with Path(log).open("a", encoding="utf-8") as lines:
                 lines.write(f'{made},"{fault}",{tried},"{lost}",{place}\n')
 

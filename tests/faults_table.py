@@ -12,10 +12,10 @@ COLUMNS = ["date", "commit", "fault", "tried", "lost", "test"]
 
 
 def sum_up() -> pd.DataFrame:
-    """Return the log, lines that differ in how often alone joined."""
+    """Return the log by test and fault, lines that differ in how often alone joined."""
     log = pd.read_csv(LOG, names=COLUMNS, keep_default_na=False, dtype={"commit": str})
     keys = [name for name in COLUMNS if name != "tried"]
-    return log.groupby(keys, sort=False)["tried"].sum().reset_index()[COLUMNS]
+    return log.groupby(keys)["tried"].sum().reset_index()[COLUMNS].sort_values(["test", "fault"])
 
 
 def table(log: pd.DataFrame) -> str:

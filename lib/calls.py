@@ -32,8 +32,10 @@ def hold(folder: Path) -> tuple[TextIO, str]:
             host, number = _holder(lock)
             if time.monotonic() > until or host != socket.gethostname() or _lives(number):
                 lock.close()
+                # It signs a little after it has locked: till then an earlier call's name is there.
+                known = host and (host != socket.gethostname() or _lives(number))
                 raise InputError(f"{folder}: another run is at work on this profile"
-                                 + f" (process {number} on {host})" * bool(host))  # fmt: skip
+                                 + f" (process {number} on {host})" * bool(known))  # fmt: skip
             time.sleep(0.2)
         return lock, _holder(lock)[0]
 
@@ -53,7 +55,12 @@ def _holder(lock: TextIO) -> tuple[str, str]:
 
 
 def _lives(number: str) -> bool:
-    return not number.isdecimal() or psutil.pid_exists(int(number))
+    try:
+        return psutil.Process(int(number)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.AccessDenied, ValueError):  # no number: not signed yet
+        return True
 
 
 def add(profile: str, seconds: float, at_once: int, executor: str, made: list[Cell]) -> None:

@@ -256,7 +256,7 @@ def learnt(study: Profile) -> pd.DataFrame:
         files = [c.folder / "scores.parquet" for c in cells if how.task and c.run_file.is_file()]
         if not files:
             continue
-        table = pd.concat([pd.read_parquet(file) for file in files if file.is_file()])
+        table = pd.concat([pd.read_parquet(file) for file in files])
         for task, part in table[table["task"] != "mlm"].groupby("task", sort=False):
             metric = tasks.get(str(task)).reported
             part = part[part["metric"] == metric]

@@ -19,6 +19,7 @@ from lib import parent, paths
 
 LOG, FAILED, READ = "log.txt", "failed.ipynb", "cells.sha256"
 NUMBERS = ("seed", "encoder_seed")
+PHASES = ("pretrain", "intermediate", "transfer")
 
 
 def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any]) -> int:
@@ -75,8 +76,15 @@ def execute(notebook: Path, results: Path, key: str, parameters: dict[str, Any])
 
 
 def cells(results: Path) -> str:
-    """Return the hash of the records of every finished cell; a kernel of several has no result."""
-    found = {str(file.relative_to(results)): file for file in results.glob("[!.]*/**/run.json")}
+    """Return the hash of the records of every finished cell of the grid.
+
+    A kernel of several has no result; what analyses measure and count comes after them.
+    """
+    found = {
+        str(file.relative_to(results)): file
+        for phase in PHASES
+        for file in results.glob(f"{phase}/**/run.json")
+    }
     kept = sorted(name for name in found if "/all/" not in name and "/seed=0/" not in name)
     content = b"".join(name.encode() + found[name].read_bytes() for name in kept)
     return hashlib.sha256(content).hexdigest()

@@ -165,10 +165,11 @@ def bring(settings: Profile, folder: Path, piece: int, weights: bool = True) -> 
     files: dict[str, Path] = {}
     for cell in sorted(file.parent for file in new):
         of_cell = _below(cell, f"results/{cell.parent.relative_to(store.parent)}")
+        phase = cell.relative_to(store).parts[0]
         files |= {
             name: file
             for name, file in of_cell.items()
-            if weights or file.suffix != ".safetensors" or "intermediate" not in cell.parts
+            if weights or file.suffix != ".safetensors" or phase != "intermediate"
         }
     sizes = _write(files, folder, piece, "gz")
     _note(settings, new)

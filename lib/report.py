@@ -17,14 +17,14 @@ import pandas as pd
 import yaml
 from nbformat import NotebookNode
 
-from lib import calls, paths, profile, workflow
+from lib import calls, execution, paths, profile
 from lib.errors import InputError
 from lib.profile import Profile
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 # The question's own analysis first; others follow by name.
 ORDER = ["syntax_vs_semantics", "typology", "retrieval", "representation", "power", "replication"]
-PHASES = list(workflow.PHASES)
+PHASES = list(execution.PHASES)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT = ["cell", "parameters_hash", "seconds", "tokens", "updates", "device", "precision",
         "attention", "commit", "finished"]  # fmt: skip

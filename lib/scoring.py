@@ -226,8 +226,9 @@ def shared_scores(table: pd.DataFrame) -> pd.DataFrame:
     """Return every run's task scores over those of XTREME's languages that all runs have.
 
     `table`: as in `xtreme_scores`, whose means these are over fewer languages: no score of XTREME.
-    One row per run, one column per task, its split and number of languages in the name, then the
-    mean of these tasks; empty where no run has a language of XTREME.
+    One row per run, one column per task, its metric, split and number of languages in the name,
+    then the mean of these tasks; empty where the runs share no language of XTREME. BUCC's counts
+    whether or not its threshold is XTREME's.
     """
     columns: dict[str, pd.Series] = {}
     reported = table[table["reported"].astype(bool)]
@@ -237,8 +238,10 @@ def shared_scores(table: pd.DataFrame) -> pd.DataFrame:
         if own.empty:
             continue
         shared = own.pivot_table("value", RUN, "language", sort=False).dropna(axis=1)
-        split = ", ".join(own["split"].unique())
-        name = f"{task} ({split}, {len(shared.columns)} of {len(wanted)} languages)"
+        if shared.columns.empty:
+            continue
+        said = ", ".join([*own["metric"].unique(), *own["split"].unique()])
+        name = f"{task} ({said}, {len(shared.columns)} of {len(wanted)} languages)"
         columns[name] = shared.mean(axis=1)
     scores = pd.DataFrame(columns)
     if columns:

@@ -37,7 +37,6 @@ from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
 
-PHASES = ("pretrain", "intermediate", "transfer")
 STARTS = re.compile(r"Job \d+: (.*)")
 DRY = {"-n", "--dry-run", "--dryrun"}
 FAILS = "Error in rule"
@@ -48,6 +47,8 @@ SAYS = re.compile(
     r"(?!RuleException|CalledProcessError|WorkflowError:\s*$)\w*(Error|Exception)\b|"
     r"Nothing to be done|Complete log|Trying to restart"
 )
+HEADS = re.compile(r"WorkflowError:\s*$")  # what is wrong stands in the next line
+REPEATS = "At least one job did not complete successfully"
 
 
 def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
@@ -78,7 +79,7 @@ def check_existing(settings: Profile) -> list[Cell]:
     for file in paths.results(settings.name).glob("*/**/run.json"):
         parts = file.relative_to(paths.results(settings.name)).parent.parts
         phase, *names, seed = parts
-        if phase not in PHASES or ("all" not in names and seed != "seed=0"):
+        if phase not in execution.PHASES or ("all" not in names and seed != "seed=0"):
             continue
         condition, target = [*names, ""][:2]
         together = Cell(settings.name, phase, int(seed.removeprefix("seed=")), condition, target)
@@ -255,7 +256,11 @@ def _follow(
         if on_a_cluster:
             threading.Thread(target=_insist, args=(running, told, AGAIN), daemon=True).start()
         watching.start()
+        headed = False
         for line in chain(running.stdout or (), [""]):
+            if headed and not line.startswith(REPEATS):
+                print(f"Snakemake: {line.strip()}", flush=True)
+            headed = bool(HEADS.match(line))
             if failure and not line.startswith(" ") and (_is_told(failure) or not line):
                 print(failed(failure), flush=True)
                 failure = []

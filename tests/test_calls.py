@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import calls
+from lib import calls, workflow
 from lib.errors import InputError
 from lib.profile import Profile
 from lib.results import Cell
@@ -17,7 +17,7 @@ from lib.results import Cell
 DEAD = """
 import subprocess, sys, os
 from pathlib import Path
-from lib import calls
+from lib import calls, workflow
 lock, _ = calls.hold(Path(sys.argv[1]))
 calls.sign(lock)
 sleeping = [sys.executable, "-c", "import time; time.sleep(2)"]
@@ -90,3 +90,14 @@ def test_a_journal_that_the_disk_refuses_is_one_line(
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError, match=r"workflow\.jsonl: no space left on the disk"):
         calls.add(micro.name, 1.0, 1, "local", [Cell(micro.name, "pretrain", 1)])
+
+
+def test_what_snakemake_cannot_do_is_said_and_that_a_job_failed_is_not_said_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    says = ["WorkflowError:", "The given account xyz appears to be invalid.",
+            "WorkflowError:", "At least one job did not complete successfully."]  # fmt: skip
+    command = [sys.executable, "-c", f"print({chr(10).join(says)!r})"]
+    with (tmp_path / "lock").open("w") as lock:
+        assert workflow._follow(command, dict(os.environ), lock.fileno(), []) == 0
+    assert capfd.readouterr().out == "Snakemake: The given account xyz appears to be invalid.\n"

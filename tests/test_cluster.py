@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lib import cluster, paths, profile, workflow
+from lib import cluster, execution, paths, profile, workflow
 from lib.errors import InputError
 
 
@@ -96,11 +96,11 @@ def test_one_machines_limits_do_not_throttle_a_cluster(slurm: Any, tmp_path: Pat
 def test_every_cell_of_a_big_profile_has_a_gpu_and_none_of_a_small_one() -> None:
     for name in ("xtreme_base", "xtreme_large"):
         study = profile.load(name, whole=True)
-        assert all(cluster.resources(study, phase)["gpu"] == 1 for phase in workflow.PHASES[1:])
+        assert all(cluster.resources(study, phase)["gpu"] == 1 for phase in execution.PHASES[1:])
         assert "gpu" not in cluster.resources(study, "analysis")
     for name in ("tiny", "world", "world_full"):
         study = profile.load(name)
-        asked = [cluster.resources(study, phase) for phase in (*workflow.PHASES, "analysis")]
+        asked = [cluster.resources(study, phase) for phase in (*execution.PHASES, "analysis")]
         assert not any("gpu" in each for each in asked)
 
 

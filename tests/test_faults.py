@@ -26,6 +26,7 @@ from lib import profile, workflow
 from lib.checkpoints import STATE
 from lib.profile import Profile
 from lib.results import Cell
+from tests.test_execution import alive
 
 KILLS = int(os.environ.get("FAULTS", 2))  # of each phase, and of the workflow
 SHARD = int(os.environ.get("FAULT_SHARD", 0))  # other moments, another day
@@ -320,7 +321,7 @@ def test_what_a_killed_process_started_ends_with_it_and_the_next_call_finishes(
     assert status == 0, said
     assert same(store.contents(store.cell("pretrain")), reference.contents(store.cell("pretrain")))
     running.communicate()
-    assert not any(process.is_running() for process in [*started, kernel])
+    assert not alive([*started, kernel])
     record(f"kill -9 of {which} alone")
 
 

@@ -168,20 +168,23 @@ def test_what_is_large_comes_in_pieces_of_the_size_that_was_asked(tmp_path: Path
 
 
 def test_a_training_that_outlasts_the_minutes_goes_on_in_the_next_call(
-    real: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch
+    real: Callable[..., Profile],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(lease, "GRACE", 10)
     long = {"tokens": 6_400_000, "block_tokens": 16, "batch_tokens": 64, "learning_rate": 1e-4}
     settings = real(pretraining=long)
     here = pretraining.cell(settings, 1)
 
-    def reached(minutes: float) -> int:
-        assert lease.work(settings, minutes, processes=1, phase="pretrain") == []
+    def reached() -> int:
+        assert lease.work(settings, 0.75, processes=1, phase="pretrain") == []
         assert not here.run_file.exists()
         return max(int(folder.name.partition("-")[2]) for folder in here.work.rglob("checkpoint-*"))
 
-    # The second call is shorter: from the beginning it would not come as far.
-    assert 0 < reached(0.7) < reached(0.45)
+    first, second = reached(), reached()
+    assert f"goes on from checkpoint-{first}\n" in capfd.readouterr().err
+    assert 0 < first < second
 
 
 def test_a_job_that_cannot_be_done_is_a_line_and_the_others_are_done(

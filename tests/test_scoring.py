@@ -402,8 +402,10 @@ def test_shared_scores_leave_out_what_a_run_lacks_and_what_is_not_of_xtreme():
     rows.append(rows[1] | {"language": "qaa", "value": 0.0})
     scores = shared_scores(pd.DataFrame(rows))
     assert list(scores) == [
-        "xquad (test, 10 of 11 languages)", "tatoeba (test, 36 of 36 languages)", "mean of 2 tasks"
-    ]  # fmt: skip
+        "xquad (score, test, 10 of 11 languages)",
+        "tatoeba (accuracy, test, 36 of 36 languages)",
+        "mean of 2 tasks",
+    ]
     assert scores.index.tolist() == [("none", 1, 1), ("stsb", 1, 1)]
     assert scores.to_numpy() == pytest.approx(np.array([[0.2, 0.1, 0.15], [0.4, 0.3, 0.35]]))
 
@@ -413,3 +415,12 @@ def test_a_run_without_one_of_the_tasks_has_no_mean_of_them():
     scores = shared_scores(pd.DataFrame(rows))
     assert scores["mean of 2 tasks"].isna().tolist() == [False, True]
     assert shared_scores(pd.DataFrame([rows[0] | {"language": "qaa"}])).empty
+
+
+def test_a_task_of_which_runs_share_no_language_is_left_out():
+    rows = scores_of({"xquad": 0.2, "tatoeba": 0.1}) + scores_of({"tatoeba": 0.3}, "stsb")
+    other = [row | {"condition": "stsb"} for row in scores_of({"xquad": 0.4})[:1]]
+    first = [row for row in rows if row["target"] == "tatoeba" or row["language"] != "en"]
+    assert other[0]["language"] == "en"
+    scores = shared_scores(pd.DataFrame([*first, *other]))
+    assert list(scores) == ["tatoeba (accuracy, test, 36 of 36 languages)", "mean of 1 tasks"]

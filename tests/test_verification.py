@@ -284,6 +284,10 @@ def test_an_analysis_of_other_cells_is_named_whatever_the_clocks_say(study: Prof
     kernel.parent.mkdir(parents=True)
     kernel.write_text("{}")
     assert execution.cells(store) == before  # it holds no result of its own
+    measured = store / "representation/none/knowledge/seed=1/run.json"
+    measured.parent.mkdir(parents=True)
+    measured.write_text("{}")
+    assert execution.cells(store) == before  # an analysis makes it
     shutil.rmtree(store / "transfer/all")
     folder = Cell(study.name, "transfer", 1, "none", "udpos").folder
     record(folder, seconds=1.25)

@@ -25,6 +25,7 @@ QUESTIONS = {
     "task": "other tasks of a family",
     "placebo": "against placebos",
 }
+BEYOND = "\nof two runs they may go on beyond the panel"
 
 
 @styled
@@ -43,8 +44,11 @@ def gains_by_condition(table: pd.DataFrame) -> Drawn:
     family = listed.set_index("condition")["family"]
     figure, axes = style.canvas(7, 1.3 + 0.21 * len(names), columns=2, sharey=True)
     titles = {"gain": "Gain", "transfer_gain": "Transfer gain"}
+    cut = False
     for panel, (measure, title) in zip(axes[0], titles.items(), strict=True):
-        for _, row in drawn[drawn["measure"] == measure].iterrows():
+        rows = drawn[drawn["measure"] == measure]
+        cut |= style.cut_at(panel, rows)
+        for _, row in rows.iterrows():
             clean = row["cells"] == "clean"
             place = names.index(row["condition"]) + (0 if clean else 0.28)
             colour = FAMILIES.get(row["family"], style.INK)
@@ -70,7 +74,7 @@ def gains_by_condition(table: pd.DataFrame) -> Drawn:
     hollow = "hollow: over targets whose data it has trained on; " if len(same) else ""
     figure.suptitle(
         f"Mean over clean targets and zero-shot languages; {words}\n"
-        f"{hollow}95 % t intervals over runs, as many as in parentheses",
+        f"{hollow}95 % t intervals over runs, as many as in parentheses{BEYOND * cut}",
         size=8.5,
     )
     return figure, drawn
@@ -112,9 +116,10 @@ def comparisons(table: pd.DataFrame) -> Drawn:
     axes.axvline(0, color=style.INK, lw=0.8, zorder=1)
     axes.set(ylim=(len(drawn) - 0.4, -0.6), xlabel="difference in transfer gain (points)")
     axes.tick_params(axis="y", length=0)
+    cut = style.cut_at(axes, drawn)
     axes.set_title(
         "Clean mean, first minus second condition\n"
-        "95 % t intervals over runs, as many as in parentheses"
+        f"95 % t intervals over runs, as many as in parentheses{BEYOND * cut}"
     )
     return figure, drawn
 

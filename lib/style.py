@@ -107,6 +107,20 @@ def draw_interval(
     axes.plot(*point, marker, color=colour, ms=size, mec="white", mew=0.5, zorder=4)
 
 
+def cut_at(axes: Axes, rows: pd.DataFrame) -> bool:
+    """End an axis where the means, and the intervals over three runs or more, end.
+
+    Of two runs alone an interval is twenty times its standard error wide, and leaves no room for
+    the others. Says whether one is cut off.
+    """
+    sure = rows.loc[rows["replicates"] > 2, ["low", "high"]]
+    ends = pd.concat([rows["mean"], sure["low"], sure["high"]]).abs().max() * 1.15
+    cut = bool((rows[["low", "high"]].abs() > ends).any(axis=None)) and not sure.empty
+    if cut:
+        axes.set_xlim(-ends, ends)
+    return cut
+
+
 def intervals_over(scope: str) -> str:
     """Say what the bars are; a single run has none."""
     return f"{scope}: no intervals" if scope[:2] == "1 " else f"95 % t intervals over {scope}"

@@ -154,3 +154,13 @@ def test_no_text_of_a_figure_is_cut_off(monkeypatch):
         whole, inside = figure.get_tightbbox(), figure.get_size_inches()
         assert whole.x0 > -0.02 and whole.x1 < inside[0] + 0.02, name
         assert whole.y0 > -0.02 and whole.y1 < inside[1] + 0.02, name
+
+
+@pytest.mark.parametrize(("runs", "cut"), [(2, True), (8, False)])
+def test_an_interval_over_two_runs_does_not_squeeze_the_others(runs: int, cut: bool) -> None:
+    rows = pd.DataFrame({"mean": [1.0, -2.0], "low": [0.5, -50.0], "high": [1.5, 46.0],
+                         "replicates": [8, runs]})  # fmt: skip
+    axes = Figure().subplots()
+    axes.plot([-50, 46], [0, 0])
+    assert style.cut_at(axes, rows) == cut
+    assert (axes.get_xlim()[1] < 3) == cut and axes.get_xlim()[0] < -2

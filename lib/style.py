@@ -110,8 +110,8 @@ def draw_interval(
 def cut_at(axes: Axes, rows: pd.DataFrame) -> bool:
     """End an axis where the means, and the intervals over three runs or more, end.
 
-    Of two runs alone an interval is twenty times its standard error wide, and leaves no room for
-    the others. Says whether one is cut off.
+    Of two runs alone an interval is 25 times its standard error wide, and leaves no room for the
+    others. Says whether one is cut off.
     """
     sure = rows.loc[rows["replicates"] > 2, ["low", "high"]]
     ends = pd.concat([rows["mean"], sure["low"], sure["high"]]).abs().max() * 1.15

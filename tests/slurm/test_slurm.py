@@ -191,7 +191,7 @@ def test_a_job_whose_time_runs_out_leaves_a_checkpoint_and_the_next_try_goes_on(
     content = yaml.safe_load(paths.profile_file("tiny").read_text(encoding="utf-8"))
     content["conditions"] = {name: content["conditions"][name] for name in ("none", "random")}
     # It is told two minutes before the end of three, give or take one.
-    content["targets"] = {"udpos": {"updates": 5_000, "batch_tokens": 512}}
+    content["targets"] = {"udpos": {"updates": 2_500, "batch_tokens": 512}}
     content["clean_targets"] = ["udpos"]
     content["workflow"]["resources"] = {"transfer": {"memory_gb": 3, "hours": 0.05}}
     asks = tmp_path / "short.yaml"

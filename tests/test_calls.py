@@ -17,7 +17,7 @@ from lib.results import Cell
 DEAD = """
 import subprocess, sys, os
 from pathlib import Path
-from lib import calls, workflow
+from lib import calls
 lock, _ = calls.hold(Path(sys.argv[1]))
 calls.sign(lock)
 sleeping = [sys.executable, "-c", "import time; time.sleep(2)"]

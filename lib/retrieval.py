@@ -40,9 +40,8 @@ def nearest_neighbours(
         # Single precision is twice as fast, and says which candidates may be the best.
         rough = _scaled(block) @ columns
         best = rough.argmax(axis=1)
-        possible = rough >= rough.max(axis=1, keepdims=True) - doubt
-        rows = np.flatnonzero(possible) // len(candidates)
-        unsure = np.flatnonzero(np.bincount(rows) > 1)
+        possible = rough >= np.take_along_axis(rough, best[:, None], axis=1) - doubt
+        unsure = np.flatnonzero(np.count_nonzero(possible, axis=1) > 1)
         if len(unsure):
             places = np.flatnonzero(possible[unsure].any(axis=0))
             exact = _scaled(block[unsure], np.float64) @ _scaled(candidates[places], np.float64).T
@@ -298,11 +297,11 @@ def _check(queries: np.ndarray, candidates: np.ndarray) -> None:
 def _scaled(vectors: np.ndarray, dtype: type[np.floating] = np.float32) -> np.ndarray:
     """Return vectors of length 1 in a precision; a zero vector as it is."""
     wide = vectors.astype(np.promote_types(vectors.dtype, dtype), copy=False)
-    # Squares of very small or large numbers have no room in any precision.
-    largest = np.maximum(wide.max(axis=1, initial=0), -wide.min(axis=1, initial=0))
-    largest[largest == 0] = 1
-    rows = (wide / largest[:, None]).astype(dtype, copy=False)
-    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    lengths[lengths == 0] = 1
-    rows /= lengths[:, None]
-    return rows
+    squares = np.einsum("nd,nd->n", wide, wide)
+    if not ((squares > 1e-20) & (squares < 1e20)).all():
+        # Squares of very small or large numbers have no room in any precision.
+        largest = np.abs(wide).max(axis=1, initial=0)
+        wide = wide / np.where(largest > 0, largest, 1)[:, None]
+        squares = np.einsum("nd,nd->n", wide, wide)
+        squares[squares == 0] = 1
+    return (wide / np.sqrt(squares)[:, None]).astype(dtype, copy=False)

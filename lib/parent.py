@@ -29,6 +29,8 @@ def main() -> None:
     """Read the command line: the process to end with, a module to run, and what it is told."""
     parent, module, *told = sys.argv[1:]
     end_with(int(parent), lambda: os.kill(os.getpid(), signal.SIGKILL))
+    # What a script starts by `&` is deaf to SIGINT, and so is all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [module, *told]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -1,5 +1,7 @@
 """What Snakemake is told of a cluster, and what is refused before anything is submitted."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -208,3 +210,24 @@ def test_a_call_that_does_not_heed_being_told_to_end_is_told_again() -> None:
         assert call.wait(timeout=30) == 7
         telling.join(timeout=5)
         assert not telling.is_alive()
+
+
+def test_snakemake_heeds_sigint_though_a_script_started_the_call_in_the_background(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "waits.py").write_text(
+        "import time\nprint('ready', flush=True)\ntime.sleep(60)\n", encoding="utf-8"
+    )
+    told = [sys.executable, "-m", "lib.parent", str(os.getpid()), "waits"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `&` in a script does; inherited
+    try:
+        call = subprocess.Popen(
+            told, env=os.environ | {"PYTHONPATH": str(tmp_path)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with call:
+        assert call.stdout is not None and call.stdout.readline() == "ready\n"
+        call.send_signal(signal.SIGINT)
+        assert call.wait(timeout=30) == -signal.SIGINT

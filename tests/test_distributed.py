@@ -82,6 +82,7 @@ def test_phase_1_takes_the_gpus_that_there_are_up_to_those_that_the_profile_asks
     assert made == [processes]
 
 
+@pytest.mark.faults
 def test_sigterm_reaches_every_process_and_the_next_call_goes_on(load: Any, record: Any) -> None:
     long = {"tokens": 20_000, "checkpoint_updates": 20}
     whole, ended = load("whole", 0.1, **long), load("ended", 0.1, **long)

@@ -36,7 +36,7 @@ PHASES = ("pretrain", "intermediate", "transfer")
 
 
 def _rare(value: Any) -> Any:
-    """Leave a case to `make test-faults`."""
+    """Leave a case to `make test-faults`, and to a day of CI."""
     return pytest.param(value, marks=pytest.mark.faults)
 
 
@@ -383,6 +383,7 @@ def test_a_job_that_fails_after_its_cell_is_finished_keeps_it(
     record("a kernel that dies after its cell is finished")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("kilobytes", [150])
 def test_a_disk_that_is_full_under_the_workflow_is_one_line_and_the_next_call_goes_on(
     whole: tuple[Store, dict[str, float]], kilobytes: int, small_disk: Any, record: Any
@@ -445,7 +446,8 @@ def _one_line(said: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("kilobytes", [_rare(40), 120, _rare(250), _rare(400)])
+@pytest.mark.faults
+@pytest.mark.parametrize("kilobytes", [40, 120, 250, 400])
 def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
     whole: tuple[Store, dict[str, float]], kilobytes: int, small_disk: Any, record: Any
 ) -> None:
@@ -468,7 +470,8 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
     record("a full disk")
 
 
-@pytest.mark.parametrize("phase", [_rare("pretrain"), _rare("intermediate"), "transfer"])
+@pytest.mark.faults
+@pytest.mark.parametrize("phase", PHASES)
 def test_results_that_are_read_only_are_one_line_and_stay(
     whole: tuple[Store, dict[str, float]], phase: str, small_disk: Any, record: Any
 ) -> None:
@@ -522,7 +525,7 @@ def test_a_clock_that_was_wrong_makes_nothing_again(
     record("a clock that was days or years off")
 
 
-@pytest.mark.parametrize("other", ["parameters", "version"])
+@pytest.mark.parametrize("other", ["parameters", _rare("version")])
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(
     whole: tuple[Store, dict[str, float]], tmp_path: Path, record: Any, other: str
 ) -> None:

@@ -130,23 +130,6 @@ def test_a_second_runner_is_refused_in_one_line(grid: Any, record: Any) -> None:
     record("a second call of the workflow on the same results")
 
 
-def test_a_deleted_cell_is_made_again_and_nothing_else(grid: Any) -> None:
-    folder, roots, _ = grid
-    cells = folder / "results/tiny/transfer"
-    others = {file: file.stat().st_mtime_ns for file in cells.glob("*/[!ap]*/*/run.json")}
-    scores = (cells / "none/panx/seed=1/scores.parquet").read_bytes()
-    shutil.rmtree(cells / "none/panx")
-    trained = folder / "results/tiny/intermediate"
-    others |= {file: file.stat().st_mtime_ns for file in trained.glob("[!a]*/*/run.json")}
-    lost = trained / "all/seed=1/notebook.ipynb"
-    lost.unlink(missing_ok=True)  # as by a kill between a kernel's record and its notebook
-    done = run("-m", "lib.workflow", "tiny", "--until", "transfer", **roots)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (cells / "none/panx/seed=1/scores.parquet").read_bytes() == scores
-    assert lost.is_file()
-    assert others == {file: file.stat().st_mtime_ns for file in others}
-
-
 def test_nbval_repeats_the_phase_notebooks_in_another_empty_store(grid: Any) -> None:
     folder, roots, _ = grid
     results = folder / "results/tiny"
@@ -171,6 +154,23 @@ def test_nbval_repeats_the_analyses(grid: Any) -> None:
     notebooks = [str(folder / f"results/tiny/{name}/notebook.ipynb") for name in ANALYSES]
     done = run("-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", *notebooks, **roots)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_deleted_cell_is_made_again_and_nothing_else(grid: Any) -> None:
+    folder, roots, _ = grid
+    cells = folder / "results/tiny/transfer"
+    others = {file: file.stat().st_mtime_ns for file in cells.glob("*/[!ap]*/*/run.json")}
+    scores = (cells / "none/panx/seed=1/scores.parquet").read_bytes()
+    shutil.rmtree(cells / "none/panx")
+    trained = folder / "results/tiny/intermediate"
+    others |= {file: file.stat().st_mtime_ns for file in trained.glob("[!a]*/*/run.json")}
+    lost = trained / "all/seed=1/notebook.ipynb"
+    lost.unlink(missing_ok=True)  # as by a kill between a kernel's record and its notebook
+    done = run("-m", "lib.workflow", "tiny", "--until", "transfer", **roots)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (cells / "none/panx/seed=1/scores.parquet").read_bytes() == scores
+    assert lost.is_file()
+    assert others == {file: file.stat().st_mtime_ns for file in others}
 
 
 @pytest.mark.parametrize("name", ANALYSES)

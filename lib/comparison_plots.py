@@ -25,7 +25,6 @@ QUESTIONS = {
     "task": "other tasks of a family",
     "placebo": "against placebos",
 }
-BEYOND = "\nof two runs they may go on beyond the panel"
 
 
 @styled
@@ -74,7 +73,7 @@ def gains_by_condition(table: pd.DataFrame) -> Drawn:
     hollow = "hollow: over targets whose data it has trained on; " if len(same) else ""
     figure.suptitle(
         f"Mean over clean targets and zero-shot languages; {words}\n"
-        f"{hollow}95 % t intervals over runs, as many as in parentheses{BEYOND * cut}",
+        f"{hollow}95 % t intervals over runs, as many as in parentheses{style.BEYOND * cut}",
         size=8.5,
     )
     return figure, drawn
@@ -119,7 +118,7 @@ def comparisons(table: pd.DataFrame) -> Drawn:
     cut = style.cut_at(axes, drawn)
     axes.set_title(
         "Clean mean, first minus second condition\n"
-        f"95 % t intervals over runs, as many as in parentheses{BEYOND * cut}"
+        f"95 % t intervals over runs, as many as in parentheses{style.BEYOND * cut}"
     )
     return figure, drawn
 

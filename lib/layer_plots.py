@@ -127,7 +127,8 @@ def by_condition(
     """Draw one gain per condition as lying intervals, a panel for each of `titles`.
 
     `table` has columns panel, condition, mean, low, high, replicates. Each panel has a scale of its
-    own. Where conditions differ in replicates, their numbers stand beside their names in brackets.
+    own, beyond which an interval over two runs may reach. Where conditions differ in replicates,
+    their numbers stand beside their names in brackets.
     """
     drawn = table[table["panel"].isin(titles)].copy()
     panels = [name for name in titles if name in set(drawn["panel"])]
@@ -143,8 +144,11 @@ def by_condition(
     figure, axes = style.canvas(
         width, 0.7 + rows * (0.8 + 0.19 * len(names)), rows, columns, sharey=True
     )
+    cut = False
     for number, (place, panel) in enumerate(zip(axes.flat, panels, strict=False)):
-        for _, row in drawn[drawn["panel"] == panel].iterrows():
+        part = drawn[drawn["panel"] == panel]
+        cut |= style.cut_at(place, part)
+        for _, row in part.iterrows():
             name = row["condition"]
             style.draw_interval(place, names.index(name), row, looks[name], upright=False)
         place.axvline(0, color=style.INK, lw=0.8, zorder=1)
@@ -157,7 +161,8 @@ def by_condition(
     for place in axes.flat[len(panels) :]:
         place.axis("off")
     counted = "; in brackets: runs of each" if numbers.nunique() > 1 else ""
-    figure.suptitle(intervals_over(scope) + counted, x=0.01, ha="left", fontsize=8)
+    said = intervals_over(scope) + counted + style.BEYOND * cut
+    figure.suptitle(said, x=0.01, ha="left", fontsize=8)
     return figure, drawn.reset_index(drop=True)
 
 

@@ -56,6 +56,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+BEYOND = "\nof two runs they may go on beyond the panel"  # of intervals, after `cut_at`
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

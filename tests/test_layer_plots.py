@@ -121,6 +121,19 @@ def test_conditions_of_fewer_replicates_say_so(drawn):
     assert "ccg (4)" in words and "stsb (5)" in words
 
 
+def test_an_interval_of_two_runs_leaves_room_for_the_others():
+    made = table(1).query("condition == 'ud_parsing' or condition == 'ccg'")
+    wide = (made["condition"] == "ccg") & (made["panel"] == PANELS[0])
+    made.loc[wide, ["low", "high", "replicates"]] = [-400.0, 500.0, 2]
+    figure, data = layer_plots.by_condition(made, PANELS, "points", SCOPE)
+    cut, whole = figure.axes[0], figure.axes[1]
+    sure = data[data["panel"] == PANELS[0]].query("replicates > 2")
+    assert sure["high"].max() < cut.get_xlim()[1] < 1.2 * sure["high"].max()
+    assert whole.get_xlim()[1] > data[data["panel"] == PANELS[1]]["high"].max()
+    assert "of two runs they may go on beyond the panel" in words_of(figure)
+    assert "beyond" not in words_of(layer_plots.by_condition(table(1), PANELS, "", SCOPE)[0])
+
+
 def test_languages_of_one_distance_stand_beside_each_other(drawn):
     figure, data = drawn["distance"]
     points = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]

@@ -1,4 +1,4 @@
-# Two doors: `make figures` runs a profile end to end, `make test` runs every test.
+# Two doors: `make figures` runs a profile end to end, `make test` runs the tests but the rare faults.
 # Others: `make plan` says what a profile would do and cost (GPUS=4 PRICE=1.5: how long on so many), `make mirror`
 # brings what it reads from the hub (LIST=1 lists it, FROM=<folder> reads what was downloaded), `make check` verifies
 # what it made; `make report` binds the analyses into one page; `make test-lab` runs every notebook in a real

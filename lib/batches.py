@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 
 from lib.profile import Budget
 
+POOL = 32  # batches that are sorted together
+SMALL = 4 * POOL  # batches of an epoch under which a set is small
 Feature = dict[str, Any]
 Collate = Callable[[list[Feature]], dict[str, Any]]
 
@@ -56,12 +58,19 @@ def plan_updates(
     length read the same number of tokens. An example over the size gets a batch of its own. The
     order follows from the seed. `costs` is what each example takes of the size, where that is not
     its length.
+
+    Of a small set, an epoch of more than one batch and fewer than 128, pools hold an epoch at most
+    and no batch an example twice: copies, alike in length, would meet in one, and the fewer the
+    examples the smaller a batch would be. In larger sets that is one example in hundreds.
     """
     rng = np.random.default_rng(seed)
     costs = costs or lengths
     batches: list[list[int]] = []
     waiting: deque[int] = deque()
-    pool, epoch, left = 32 * size, sum(costs), 0
+    begun: list[int] = []
+    pool, epoch, left = POOL * size, sum(costs), 0
+    apart = size < epoch < SMALL * size
+    pool = min(pool, epoch) if apart else pool
     while len(batches) < updates:
         waiting.extend(rng.permutation(len(lengths)).tolist())
         left += epoch
@@ -71,7 +80,10 @@ def plan_updates(
             while total < pool:
                 taken.append(waiting.popleft())
                 total += costs[taken[-1]]
-            full, rest = _fill(sorted(taken, key=lambda i: lengths[i]), costs, size)
+            ordered = sorted(taken, key=lambda i: lengths[i])
+            full, begun, rest = _fill(begun, ordered, costs, size, apart)
+            if not apart:
+                begun, rest = [], begun
             waiting.extendleft(reversed(rest))
             left += sum(costs[i] for i in rest) - total
             batches += [full[i] for i in rng.permutation(len(full))]
@@ -79,26 +91,29 @@ def plan_updates(
 
 
 def _fill(
-    ordered: list[int], lengths: Sequence[int], budget: int
-) -> tuple[list[list[int]], list[int]]:
+    begun: list[int], ordered: list[int], costs: Sequence[int], size: int, apart: bool
+) -> tuple[list[list[int]], list[int], list[int]]:
     """Cut examples, sorted by length, into batches, the longest that still fits first.
 
-    Returns the batches and the examples that fill none.
+    `begun` is a batch to go on with; with `apart` none holds an example twice. Returns the full
+    batches, the one that is not, and the examples that are left.
     """
-    ordered = list(ordered)
+    ordered, batch = list(ordered), list(begun)
     batches: list[list[int]] = []
-    batch: list[int] = []
-    room = budget
+    room = size - sum(costs[i] for i in batch)
     while ordered:
-        fitting = bisect_right(ordered, room, key=lambda i: lengths[i])
-        if fitting == 0 and batch:
+        place = bisect_right(ordered, room, key=lambda i: costs[i]) - 1
+        while apart and place >= 0 and ordered[place] in batch:
+            place -= 1
+        if place < 0 and batch:
+            if apart and set(ordered) <= set(batch):
+                break
             batches.append(batch)
-            batch, room = [], budget
+            batch, room = [], size
             continue
-        index = ordered.pop(fitting - 1 if fitting else 0)
-        batch.append(index)
-        room -= lengths[index]
-    return ([*batches, batch], []) if room <= 0 else (batches, batch)
+        batch.append(ordered.pop(max(place, 0)))
+        room -= costs[batch[-1]]
+    return ([*batches, batch], [], ordered) if room <= 0 else (batches, batch, ordered)
 
 
 class Batches(Dataset):

@@ -63,6 +63,32 @@ def test_updates_run_through_the_data_about_equally_often() -> None:
     assert max(seen.values()) - min(seen.values()) <= 2
 
 
+@pytest.mark.parametrize("number", [60, 125, 250, 500, 1000, 2500])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"updates": 300, "batch_tokens": 512},
+        {"updates": 300, "batch_tokens": 512, "batch_examples": 24},
+        {"epochs": 5.0, "batch_examples": 24},
+    ],
+)
+def test_no_batch_of_a_small_set_holds_an_example_twice(number: int, how: dict) -> None:
+    lengths = drawn(number, 20)
+    plan = batches.plan_training(lengths, Budget(**how), seed=1)
+    assert all(len(set(batch)) == len(batch) for batch in plan)
+    full = np.mean([len(batch) / 24 if "batch_examples" in how else tokens([batch], lengths) / 512
+                    for batch in plan])  # fmt: skip
+    assert full > 0.98
+    seen = Counter(i for batch in plan for i in batch)
+    assert set(seen) == set(range(number))
+    assert max(seen.values()) - min(seen.values()) <= 3
+
+
+def test_a_set_smaller_than_a_batch_fills_it_with_copies() -> None:
+    plan = batches.plan_updates([10] * 5, 100, 20, seed=1)
+    assert len(plan) == 20 and {len(batch) for batch in plan} == {10}
+
+
 def test_a_seed_fixes_the_order_and_another_seed_changes_it() -> None:
     lengths = drawn(100, 20)
     one, again, other = (batches.plan_updates(lengths, 128, 30, seed) for seed in (1, 1, 2))

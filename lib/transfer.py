@@ -256,16 +256,18 @@ def reported_layer(layers: int) -> int:
 
 
 def retrieve(job: Job, baseline: bool) -> dict[str, Any]:
-    """Find each sentence's translation by cosine, from every layer, without training.
+    """Find each English sentence's translation by cosine, from every layer, without training.
 
-    With `baseline`, also by the character n-grams that the two sentences share.
+    English asks among the sentences of the other language, as in XTREME's code (`similarity_search`
+    of `utils_retrieve.py`) and jiant's; the other direction has other scores. With `baseline`, also
+    by the character n-grams that the two sentences share.
     """
     from lib import baselines, retrieval, scoring
 
     chosen = reported_layer(job.model.config.num_hidden_layers)
     for code, pairs in job.sets.items():
-        queries = job.embed([pair["source"] for pair in pairs])
-        candidates = job.embed([pair["target"] for pair in pairs])
+        candidates = job.embed([pair["source"] for pair in pairs])
+        queries = job.embed([pair["target"] for pair in pairs])
         for layer in range(len(queries)):
             found = retrieval.nearest_neighbours(queries[layer], candidates[layer])
             scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
@@ -276,7 +278,7 @@ def retrieve(job: Job, baseline: bool) -> dict[str, Any]:
                 job.keep(code, names, scores, gold=range(len(pairs)), predicted=found.tolist())
     for code, pairs in job.sets.items() if baseline else ():
         found = baselines.character_ngram_neighbours(
-            [pair["source"] for pair in pairs], [pair["target"] for pair in pairs]
+            [pair["target"] for pair in pairs], [pair["source"] for pair in pairs]
         )
         scores = scoring.score_retrieval(list(range(len(pairs))), found.tolist())
         named = {f"character_ngram_{metric}": value for metric, value in scores.values.items()}

@@ -39,6 +39,12 @@ def check(profile: Profile, file: str) -> None:
         _check_condition(condition, f"{file}: conditions.{name}")
         if condition.budget:
             _check_budget(condition.budget, True, f"{file}: conditions.{name}.budget")
+        budget = condition.budget or profile.intermediate
+        if condition.task == "mlm" and budget.batch_examples and budget.epochs:
+            raise InputError(f"{file}: conditions.{name}: MLM reads blocks of text, of which "
+                             f"{budget.epochs:g} epochs of batch_examples = "
+                             f"{budget.batch_examples} are no number: expected updates, or "
+                             "batch_tokens alone")  # fmt: skip
         for code in condition.translated:
             if code not in (*profile.languages, "all"):
                 raise InputError(

@@ -155,7 +155,7 @@ class Measured:
         parts = []
         for measure in ("gain", "transfer_gain"):
             for cells, chosen in (("clean", clean), ("same data", same)):
-                kept = marked[chosen].dropna(subset=[measure])
+                kept = statistics.complete(marked[chosen].dropna(subset=[measure]), ["condition"])
                 means = kept.groupby(["condition", "target", "replicate"])[measure].mean()
                 columns = means.reset_index().assign(language="")
                 found = statistics.over_replicates(columns, ["condition"], measure)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib import style, tasks
+from lib import statistics, style, tasks
 from lib.comparison import Measured
-from lib.pairing import COMPARED, varies
+from lib.pairing import COMPARED, pairs, varies
 from lib.statistics import Interval, verdict
 from lib.wording import ends, signed, spelt, trend
 
@@ -30,15 +30,29 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
         "cannot be told from",
     )
     families, smallest = contrast[["families", "smallest_p"]].iloc[-1]
+    average = statistics.average(measured.differences(pairs(measured.study)[0]), measured.clean)
+    of = f", of {average}s over these targets," if average != "mean" else ""
     return (
         f"**Profile `{measured.study.name}`**: {row['languages']:.0f} languages, {scope}, "
-        f"mean over {', '.join(measured.clean)}. The interval of a mean covers these runs, given "
+        f"mean over {_targets(measured, contrast)}. The interval of a mean covers these runs, given "
         "languages and targets; that of a trend covers languages too.\n"
         f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
         f"{spelt(ends(row))}; given these runs, sign flips over {families:.0f} families give "
         f"p = {row['p']:.3g} (the smallest possible is {smallest:.3g}).\n"
-        f"With distance the difference {trend(slope)}: {spelt(slope, 10)} per 0.1 of distance."
+        f"With distance the difference{of} {trend(slope)}: {spelt(slope, 10)} per 0.1 of distance."
     )
+
+
+def _targets(measured: Measured, contrast: pd.DataFrame) -> str:
+    """Name the targets of the primary mean, which clean ones are missing, and in which runs."""
+    single = contrast[contrast["clean"] & (contrast["target"] != "clean mean")]
+    words = ", ".join(single["target"])
+    if missing := [name for name in measured.clean if name not in set(single["target"])]:
+        words += f" (not over {', '.join(missing)}, which has no finished pair of runs)"
+    runs = contrast["replicates"].iloc[-1]
+    if (single["replicates"] > runs).any():
+        words += f", of the {runs:.0f} runs that have them all"
+    return words
 
 
 def measures(table: pd.DataFrame, in_source: Interval) -> list[str]:

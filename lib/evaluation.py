@@ -23,7 +23,7 @@ from lib.heads import Head
 from lib.scoring import Scores
 from lib.tasks import Task
 
-LONGEST_ANSWER = 30
+LONGEST_ANSWER = 30  # subword tokens, as in XTREME's code
 Outputs = Iterator[tuple[Sequence[int], np.ndarray]]  # the indices of a batch, what a model returns
 
 
@@ -104,12 +104,22 @@ def score(
     if task.kind in ("classification", "multiple_choice"):
         names = [task.labels[int(output)] for output in outputs]
         return scoring.score_classification([str(e["label"]) for e in examples], names), names
+    _say_too_long(task, made, language)
     found, no_answer = _answers(examples, made, outputs)
     gold_answers = [example["answers"] for example in examples]
     if task.answer_rules == "squad_v2":
         said = ["" if margin > 0 else each for each, margin in zip(found, no_answer, strict=True)]
         return answers.score_answers_or_none(gold_answers, found, no_answer), said
     return answers.score_answers(gold_answers, found, language, rules=task.answer_rules), found
+
+
+def _say_too_long(task: Task, made: list[Feature], language: str) -> None:
+    """Say how many right answers are longer than any that is given: a small vocabulary has such."""
+    asked = {feature["example"] for feature in made}
+    long = [each for each in made if each["labels"][1] - each["labels"][0] >= LONGEST_ANSWER]
+    if number := len({feature["example"] for feature in long}):
+        print(f"{task.name}, {language}: {number:,} of {len(asked):,} answers are longer than "
+              f"{LONGEST_ANSWER} subword tokens, the longest that is given")  # fmt: skip
 
 
 def _check_answered(task: Task, examples: Sequence[Example]) -> None:

@@ -128,6 +128,18 @@ def several(settings: Profile) -> list[str]:
     return [max(found, key=lambda name: found[name])] if found else []
 
 
+def to_choose_from(settings: Profile) -> list[str]:
+    """Return what the best of the nine is chosen from, or nothing where there is no choice.
+
+    Each of the nine that the profile trains alone, and several at once where all are of the nine.
+    """
+    own = settings.conditions
+    of_nine = {name: how for name, how in own.items() if set(how.tasks) <= {*nine()}}
+    pure = settings.model_copy(update={"conditions": of_nine})
+    found = [*each_alone(pure), *several(pure)]
+    return found if len(found) > 1 else []
+
+
 def each_alone(settings: Profile) -> list[str]:
     """Return a condition for each of the nine tasks that the profile trains alone."""
     return [name for task in nine() for name in alone(settings, task)]

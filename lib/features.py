@@ -301,6 +301,10 @@ def _answer_tokens(
             f"{task.name}: question {example.get('identifier', example['id'])}: the context holds "
             f"{example['context'][begin:end]!r} at {begin}, not {example['answers'][0]!r}"
         )
+    # White space at an answer's edge is in no token, or in that of the next word.
+    answer = example["answers"][0]
+    begin += len(answer) - len(answer.lstrip())
+    end -= len(answer) - len(answer.rstrip())
     tokens = zip(begins, ends, strict=True)
     touched = [i for i, (left, right) in enumerate(tokens) if left < end and right > begin]
     covered = touched and begins[touched[0]] <= begin and ends[touched[-1]] >= end

@@ -33,15 +33,14 @@ def by_layer(
 ) -> Drawn:
     """Draw curves over the layers, a panel for each of `titles`, a line per condition.
 
-    `table` has columns panel, condition, layer, mean, low, high, languages; `label` names the unit
-    of the vertical axis. `reference` gives panels a dashed line and its name, `reported` marks the
+    `table` is what `layers.curves` returns; `label` names the unit of the vertical axis. `reference` gives panels a dashed line and its name, `reported` marks the
     layer that the study reports; `zero` draws a line at 0, for differences. Bars or bands are
     intervals over replicates of means over languages, whose number is in the panel's title.
     """
     drawn = table[table["panel"].isin(titles)].copy()
     drawn["layer"] = drawn["layer"].astype(int)
     panels = [name for name in titles if name in set(drawn["panel"])]
-    looks = _looks(drawn["condition"])
+    looks = style.counted(_looks(drawn["condition"]), drawn)
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     width = min(7.0, 0.5 + 3.2 * columns)

@@ -269,7 +269,9 @@ def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:
     `row` is one of `adjusted`. A line says so where an interval off 0 has an adjusted p-value that
     is not under 0.05.
     """
-    words = verdict(ends(row), more, less, "cannot be told from no difference", "one run only")
+    runs = row["replicates"]
+    alone = "one run only" if runs == 1 else f"no interval, {runs} encoders and no seed changes it"
+    words = verdict(ends(row), more, less, "cannot be told from no difference", alone)
     if words in (more, less) and not row["p_holm"] < 0.05:
         words += ", but not after adjusting for the number of lines"
     p = f"; Holm p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else ""

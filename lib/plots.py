@@ -60,8 +60,9 @@ def gains_by_target(gains: pd.DataFrame, scope: str, source_language: str = "en"
     counts = shown.groupby("target")["language"].nunique()
     axes[0, 0].set_yticks(range(len(targets)), [f"{t}\n{counts[t]} languages" for t in targets])
     figure.suptitle(f"Mean over zero-shot languages\n{intervals_over(scope)}", size=8.5)
-    style.legend(figure, looks, 3)
-    return figure, pd.concat(tables, ignore_index=True)
+    drawn = pd.concat(tables, ignore_index=True)
+    style.legend(figure, style.counted(looks, drawn), 3)
+    return figure, drawn
 
 
 @styled
@@ -125,7 +126,7 @@ def scores_by_language(
     figure.supylabel("score (points)", size=8.5)
     order = "Languages from nearest to farthest from the source"
     figure.suptitle(f"{order}; {intervals_over(scope)}", size=8.5)
-    style.legend(figure, looks, 4)
+    style.legend(figure, style.counted(looks, drawn), 4)
     return figure, drawn
 
 
@@ -139,11 +140,13 @@ def difference_by_distance(
     targets: Sequence[str],
     distance_label: str,
     scope: str,
+    average: str = "mean",
 ) -> Drawn:
     """Draw the difference in transfer gain against typological distance, a point per language.
 
-    `means` is what `statistics.language_means` returns and `line` the `slope` fitted to it. Faint
-    dots are single replicates; the band covers replicates and languages.
+    `means` is what `statistics.language_means` returns, `line` the `slope` fitted to it and
+    `average` what `statistics.average` calls it. Faint dots are single replicates; the band covers
+    replicates and languages.
     """
     points = over_replicates(means, ["language"], "difference").drop(columns="languages")
     points.insert(1, "distance", distance.loc[points["language"]].to_numpy())
@@ -185,7 +188,7 @@ def difference_by_distance(
     )
     figure.suptitle(seen, x=0.01, ha="left", size=10.5, weight="bold")
     slope, low, high = (10 * end for end in line.slope)
-    given = f"{len(points)} languages, {scope}, mean over {', '.join(targets)}"
+    given = f"{len(points)} languages, {scope}, {average} over {', '.join(targets)}"
     ends = "" if np.isnan(low) else f" [95 %: {low:+.2f}, {high:+.2f}]"
     numbers = f"slope {slope:+.2f}{ends} points per 0.1 of distance"
     axes.set_title(f"{numbers}\n{given}".replace("-", "−"), size=8, color="0.3")

@@ -79,8 +79,8 @@ def gains(study: Study) -> pd.DataFrame:
     Columns: target, system, mean, low, high, replicates, languages; what is published has no
     interval.
     """
-    several = [*evidence.each_alone(study.run), *evidence.several(study.run)]
-    chosen = evidence.best_per_target(study, several)[1] if len(several) > 1 else {}
+    several = evidence.to_choose_from(study.run)
+    chosen = evidence.best_per_target(study, several)[1] if several else {}
     source = study.settings.source_language
     frames = []
     for system in (*OURS[1:], BEST):

@@ -200,7 +200,8 @@ def retrieval_by_language(table: pd.DataFrame, target: str, scope: str) -> Drawn
         "Hollow: XLM-R large without training, mean pooling, layer 14 (Phang et al.'s code)",
         f"Filled: ours, another encoder or layer; {intervals_over(scope)}",
     )
-    _legend(figure, [look], [looks[name] for name in ours], 3)
+    named = style.counted({name: looks[name] for name in ours}, table, "system")
+    _legend(figure, [look], list(named.values()), 3)
     return figure, table
 
 

@@ -6,9 +6,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+EXACT = 16  # clusters up to which every flip is tried
+DRAWS = 20_000
+
 
 def sign_flip_test(
-    values: Sequence[float] | np.ndarray, clusters: Sequence[str], draws: int = 20_000
+    values: Sequence[float] | np.ndarray, clusters: Sequence[str], draws: int = DRAWS
 ) -> float:
     """Return the two-sided p-value of a zero mean, flipping the signs of whole clusters.
 
@@ -20,7 +23,7 @@ def sign_flip_test(
     sums = pd.Series(np.asarray(values, dtype=float)).groupby(list(clusters)).sum().to_numpy()
     if not len(sums):
         return np.nan
-    if len(sums) <= 16:
+    if len(sums) <= EXACT:
         signs = np.array(list(product([1, -1], repeat=len(sums))))
     else:
         signs = np.random.default_rng(0).choice([1, -1], size=(draws, len(sums)))
@@ -28,6 +31,11 @@ def sign_flip_test(
     flipped = np.abs(signs @ sums)
     # Equal up to rounding is as extreme.
     return float(np.mean(flipped >= abs(sums.sum()) - 1e-12))
+
+
+def smallest_p(clusters: int) -> float:
+    """Return the smallest p that `sign_flip_test` can give over so many clusters."""
+    return 2.0 ** (1 - clusters) if clusters <= EXACT else 1 / DRAWS
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

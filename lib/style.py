@@ -96,6 +96,16 @@ def looks_of(conditions: Sequence[str]) -> dict[str, tuple]:
     return {name: LOOKS.get(name) or (next(spare), "o", name) for name in conditions}
 
 
+def counted(looks: dict[str, tuple], drawn: pd.DataFrame, of: str = "condition") -> dict:
+    """Add to each label its number of replicates in `drawn`, where they are not all alike."""
+    numbers = drawn.groupby(of)["replicates"].max()
+    if numbers.nunique() <= 1:
+        return looks
+    return {
+        name: (*look, f"{label}, n = {numbers[name]:.0f}") for name, (*look, label) in looks.items()
+    }
+
+
 def draw_interval(
     axes: Axes, place: float, row: pd.Series, look: tuple, upright: bool, size: float = 4.2
 ) -> None:

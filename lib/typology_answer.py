@@ -42,14 +42,17 @@ def with_controls(effects: pd.DataFrame, labels: dict[str, str]) -> list[str]:
     for cells, here in first.groupby("cells", sort=False):
         found = here[here["term"] == "distance"].set_index("adjusted")
         names = ("slope", "slope_low", "slope_high")
-        told = [f"Mixed model, {cells} ({found['languages'].iloc[0]} languages):"]
+        most = found["languages"].max()
+        told = [f"Mixed model, {cells} ({most} languages):"]
         if False in found.index:
             told.append(f"{spelt(ends(found.loc[False], names), 10)} per 0.1 of distance;")
         controls = [labels[term] for term in here.loc[here["term"] != "distance", "term"]]
         if controls:
             told.append(
-                f"{spelt(ends(found.loc[True], names), 10, unit='')} with {', '.join(controls)}."
+                f"{spelt(ends(found.loc[True], names), 10, unit='')} with {', '.join(controls)}"
             )
+            fewer = found.loc[True, "languages"]
+            told[-1] += f" ({fewer} languages)." if fewer < most else "."
         else:
             told.append("no control could be held.")
         lines.append(" ".join(told))
@@ -62,13 +65,17 @@ def without_families(slopes: pd.DataFrame) -> str:
     if rest.empty:
         return "Without one family at a time too few languages are left for a slope."
     least, most = (signed(10 * end) for end in (rest["mean"].min(), rest["mean"].max()))
-    sure = int(((rest["low"] > 0) | (rest["high"] < 0)).sum())
+    known = rest[["low", "high"]].dropna()
+    sure = int(((known["low"] > 0) | (known["high"] < 0)).sum())
     one_sign = bool((np.sign(rest["mean"]) == np.sign(slopes["mean"].iloc[0])).all())
     sign = "keeps its sign" if one_sign else "changes its sign"
-    return (
+    told = (
         f"Without one family at a time the slope lies between {least} and {most} points per "
-        f"0.1 and {sign}; its interval leaves out 0 in {sure} of {len(rest)} cases."
+        f"0.1 and {sign}; "
     )
+    if known.empty:
+        return f"{told}it has no interval."
+    return f"{told}its interval leaves out 0 in {sure} of {len(known)} cases."
 
 
 def in_log_odds(sensitivity: pd.DataFrame) -> str:

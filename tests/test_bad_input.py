@@ -417,6 +417,8 @@ PROFILES = [
     key("conditions.stsb.random_encoder", True),
     key("conditions.stsb.seeds", [9], "conditions.stsb.seeds", "9"),
     key("conditions.stsb.budget", {"epochs": 0.0}, "conditions.stsb.budget.updates"),
+    key("conditions.mlm_on_ewt_text.budget", {"epochs": 3.0, "batch_examples": 32},
+        "conditions.mlm_on_ewt_text", "batch_examples = 32"),
     key("conditions.none.translated", ["all"]),
     key("conditions.none.budget", {"updates": 3}),
     key("conditions.none.examples", 9),

@@ -351,6 +351,17 @@ def test_answers_are_read_from_the_right_window(letters: Any) -> None:
     assert scores.values["exact_match"] == pytest.approx(1.0)
 
 
+def test_answers_longer_than_any_that_is_given_are_counted(
+    letters: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = "a" * 30 + " " + "b" * 31
+    examples = [question(context, "a" * 30), question(context, "b" * 31)]
+    evaluate(Oracle(heads.SpanFinder), XQUAD, examples, letters, 96)
+    assert capsys.readouterr().out == (
+        "xquad, en: 1 of 2 answers are longer than 30 subword tokens, the longest that is given\n"
+    )
+
+
 def test_a_question_without_an_answer_gets_none_and_others_keep_theirs(letters: Any) -> None:
     # Several windows each: most of an answered question's hold no answer, and say so.
     answerable = question(LONG, "gu ugx")
@@ -395,6 +406,16 @@ def test_an_answer_that_is_not_where_it_should_be_is_an_error(letters: Any) -> N
     with pytest.raises(InputError, match="q7") as error:
         features.make(XQUAD, [question("aa bb", "bb", 1)], letters, 48)
     assert "'a '" in str(error.value) and "'bb'" in str(error.value)
+
+
+@pytest.mark.parametrize("answer", [" bb", "bb ", " bb  "])
+def test_white_space_around_an_answer_is_no_part_of_it(answer: str, letters: Any) -> None:
+    context = "aa bb  cc"
+    plain, spaced = features.make(
+        XQUAD, [question(context, "bb", 3), question(context, answer, context.index(answer))],
+        letters, 48,
+    )  # fmt: skip
+    assert spaced["labels"] == plain["labels"] != [0, 0]
 
 
 def test_a_question_without_an_answer_trains_on_the_start_token(letters: Any) -> None:

@@ -154,6 +154,8 @@ def test_every_task_is_compared_with_every_target(study: Profile) -> None:
                 for target in trained}  # fmt: skip
     expected |= {(task, target, "evaluation") for task in ("ud_parsing", "stsb", "mnli")
                  for target in evaluated}  # fmt: skip
+    expected |= {(task, target, "evaluation, source") for task in ("ud_parsing", "stsb", "mnli")
+                 for target in trained}  # fmt: skip
     assert pairs == expected and len(found) == len(expected)
     # Two sides of 16 pairs in two languages; the English side is the same.
     (sides,) = found[found["target"] == "tatoeba"]["n"].unique()
@@ -202,7 +204,9 @@ def test_a_mirror_is_counted_in_every_language_that_is_there(
     assert found.to_dict("records") == [
         {"task": "ud_parsing", "target": "udpos", "part": part, "n": n, "exact": exact,
          "near": near, "task_n": 4, "task_exact": exact, "same_source": False, "same_data": True}
-        for part, n, exact, near in (("train", 3, 2, 1), ("evaluation", 4, 1, 0))
+        for part, n, exact, near in (
+            ("train", 3, 2, 1), ("evaluation", 4, 1, 0), ("evaluation, source", 2, 1, 0)
+        )
     ]  # fmt: skip
     assert "test has no fr" in capsys.readouterr().out
 
@@ -224,6 +228,17 @@ def test_half_a_per_cent_of_either_side_is_the_same_data(
          "task_exact": 0, "task_n": task_n} | none,
     ]  # fmt: skip
     monkeypatch.setattr(overlap, "_rows", lambda settings: rows)
+    assert overlap.table(micro)["same_data"].tolist() == [same, same]
+
+
+@pytest.mark.parametrize(("of_source", "same"), [(150, True), (10, True), (9, False)])
+def test_what_is_trained_on_of_the_sources_evaluation_is_not_thinned_by_other_languages(
+    micro: Profile, monkeypatch: pytest.MonkeyPatch, of_source: int, same: bool
+) -> None:
+    whole = {"task": "stsb", "target": "xnli", "part": "evaluation", "exact": of_source, "near": 0,
+             "n": 40_000, "task_n": 40_000, "task_exact": of_source, "same_source": False}  # fmt: skip
+    source = whole | {"part": "evaluation, source", "n": 1000}
+    monkeypatch.setattr(overlap, "_rows", lambda settings: [whole, source])
     assert overlap.table(micro)["same_data"].tolist() == [same, same]
 
 

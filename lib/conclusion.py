@@ -34,8 +34,8 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
     of = f", of {average}s over these targets," if average != "mean" else ""
     return (
         f"**Profile `{measured.study.name}`**: {row['languages']:.0f} languages, {scope}, "
-        f"mean over {_targets(measured, contrast)}. The interval of a mean covers these runs, given "
-        "languages and targets; that of a trend covers languages too.\n"
+        f"mean over {_targets(measured, contrast)}. The interval of a mean covers these runs, "
+        "given languages and targets; that of a trend covers languages too.\n"
         f"Averaged over languages, the transfer gain of `{first}` {better} that of `{second}`: "
         f"{spelt(ends(row))}; given these runs, sign flips over {families:.0f} families give "
         f"p = {row['p']:.3g} (the smallest possible is {smallest:.3g}).\n"

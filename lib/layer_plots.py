@@ -33,9 +33,10 @@ def by_layer(
 ) -> Drawn:
     """Draw curves over the layers, a panel for each of `titles`, a line per condition.
 
-    `table` is what `layers.curves` returns; `label` names the unit of the vertical axis. `reference` gives panels a dashed line and its name, `reported` marks the
-    layer that the study reports; `zero` draws a line at 0, for differences. Bars or bands are
-    intervals over replicates of means over languages, whose number is in the panel's title.
+    `table` is what `layers.curves` returns; `label` names the unit of the vertical axis.
+    `reference` gives panels a dashed line and its name, `reported` marks the layer that the study
+    reports; `zero` draws a line at 0, for differences. Bars or bands are intervals over replicates
+    of means over languages, whose number is in the panel's title.
     """
     drawn = table[table["panel"].isin(titles)].copy()
     drawn["layer"] = drawn["layer"].astype(int)

@@ -256,8 +256,8 @@ def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
 
     Columns: condition, target, language, metric, value, n, seed, encoder_seed, split, layer (only
     retrieval has it), reported (the metric and layer that the study reports). A line says so where
-    cells were made in different precisions or ways of reading, as by machines that are not alike.
-    Raises InputError where nothing is finished.
+    cells were made in different precisions or ways of reading, as by machines that are not alike,
+    and where some are not finished. Raises InputError where nothing is.
     """
     folder = paths.results(study.name) / "transfer"
     files = sorted(folder.glob("*/*/seed=*/scores.parquet"))
@@ -266,6 +266,14 @@ def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
         raise InputError(
             f"{folder}: no finished cell; run `make figures PROFILE={study.name}` first"
         )
+    wanted = {
+        folder / condition / target / f"seed={seed}"
+        for condition, seed in study.runs
+        for target in study.targets
+    }
+    if lacking := len(wanted - {file.parent for file in finished}):
+        print(f"{study.name}: {lacking:,} of {len(wanted):,} cells are not finished; what follows "
+              "is of the others")  # fmt: skip
     ways = Counter(_way(file.parent / "run.json") for file in finished)
     if len(ways) > 1:
         counted = ", ".join(f"{number} in {way}" for way, number in sorted(ways.items()))

@@ -230,8 +230,8 @@ def contrast(
     A target's score is the mean over its languages, the clean mean the mean over targets, formed
     within each replicate that has them all, so that replicates are joint over targets. The interval
     covers replicates, given these languages; `p` flips the signs of what each `family` (indexed by
-    language) adds to that mean, given these replicates. It says nothing of others: where the mean of
-    new ones is 0, but single replicates shift all languages by half as much as languages differ
+    language) adds to that mean, given these replicates. It says nothing of others: where the mean
+    of new ones is 0, but single replicates shift all languages by half as much as languages differ
     among themselves, p <= 0.05 in 31 % of simulations of 3 replicates, 39 languages, 12 families.
     In a transfer gain the noise of the source's own score is such a shift.
     Holm over the targets; the clean mean is the one primary comparison and is not adjusted.

@@ -257,6 +257,33 @@ def test_the_answer_says_what_the_interval_says(
     assert f"{shown} points (95 % " in said and "4 languages, 4 encoders" in said
 
 
+def test_an_unfinished_study_says_what_its_answer_is_over(study: Profile) -> None:
+    table = scores({"ud_parsing": 0.04, "stsb": 0.01}, noise=0.004)
+
+    def said(lacking: pd.Series) -> tuple[str, pd.DataFrame]:
+        gains = statistics.gains(table[~lacking])
+        found = Measured(study, gains, ["udpos", "panx"], LANGUAGES, NOTHING_SHARED)
+        differences = found.differences(pairing.pairs(study)[0])
+        contrast = statistics.contrast(differences, found.clean, LANGUAGES["family"])
+        answer = found.table()
+        conditions = found.of_conditions().set_index(["condition", "measure"])
+        runs = conditions.loc[("ud_parsing", "gain"), "replicates"]
+        assert answer["replicates"].iloc[0] == runs == contrast["replicates"].iloc[-1]
+        return conclusion.primary(found, answer, contrast, "4 encoders"), answer
+
+    panx = table["target"] == "panx"
+    words, _ = said(panx & False)
+    assert "mean over udpos, panx. " in words
+    words, partly = said(panx & (table["seed"] == 4) & (table["condition"] != "none"))
+    assert "mean over udpos, panx, of the 3 runs that have them all. " in words
+    _, three = said(table["seed"] == 4)
+    pd.testing.assert_frame_equal(partly, three)
+    words, _ = said(panx & (table["condition"] == "stsb"))
+    assert "mean over udpos (not over panx, which has no finished pair of runs). " in words
+    words, _ = said(panx & (table["language"] == CODES[-1]))
+    assert "With distance the difference, of least-squares means over these targets," in words
+
+
 def test_one_run_is_said_to_leave_the_answer_open(study: Profile) -> None:
     found = measured(study, {"ud_parsing": 0.04, "stsb": 0.01}, seeds=1)
     contrast = statistics.contrast(

@@ -45,6 +45,14 @@ def test_the_conditions_that_play_a_part_are_found_by_what_they_train() -> None:
     assert len(evidence.each_alone(LARGE)) == len(evidence.nine()) == 9
 
 
+def test_the_best_of_the_nine_is_chosen_among_these_alone() -> None:
+    assert set(evidence.to_choose_from(LARGE)) == {*evidence.each_alone(LARGE), "multitask"}
+    # That of `world_full` trains the two compared tasks too; `small_cpu` has one of the nine.
+    assert evidence.to_choose_from(FULL) == evidence.each_alone(FULL)
+    small = profile.load("small_cpu", whole=True)
+    assert evidence.each_alone(small) and not evidence.to_choose_from(small)
+
+
 def test_fewer_examples_another_head_or_permuted_trees_play_no_part() -> None:
     for name in ("ud_parsing-n125", "ud_parsing-deep_biaffine", "ud_parsing_shuffled"):
         only = FULL.model_copy(update={"conditions": {name: FULL.conditions[name]}})

@@ -44,9 +44,11 @@ def drawings() -> dict[str, tuple[Figure, pd.DataFrame]]:
     contrast = table(3).query("condition == 'stsb'").assign(condition="")
     last = table(3).query("layer == 2")
     last.loc[last["condition"] == "ccg", "replicates"] = 4
+    fewer = table(3)
+    fewer.loc[fewer["condition"] == "ud_parsing_shuffled", "replicates"] = 2
     options = {"reference": {PANELS[0]: ("best fixed offset", 51.0)}, "reported": 1}
     return {
-        "few": layer_plots.by_layer(table(3), PANELS, "points", SCOPE, **options),
+        "few": layer_plots.by_layer(fewer, PANELS, "points", SCOPE, **options),
         "many": layer_plots.by_layer(table(13), PANELS, "points", SCOPE, columns=2, zero=True),
         "contrast": layer_plots.by_layer(contrast, PANELS, "difference", SCOPE),
         "conditions": layer_plots.by_condition(last, PANELS, "points", SCOPE),
@@ -111,7 +113,7 @@ def test_few_layers_have_bars_and_many_have_bands_of_the_same_ends(drawn):
 def test_a_figure_of_layers_draws_the_values_of_its_table(drawn):
     figure, data = drawn["few"]
     part = data[(data["panel"] == PANELS[0]) & (data["condition"] == "ud_parsing")]
-    line = next(line for line in figure.axes[0].lines if line.get_label() == "ud_parsing")
+    line = next(line for line in figure.axes[0].lines if line.get_label() == "ud_parsing, n = 5")
     assert list(line.get_ydata()) == part.sort_values("layer")["mean"].tolist()
     assert "best fixed offset" in words_of(figure)
 
@@ -119,6 +121,12 @@ def test_a_figure_of_layers_draws_the_values_of_its_table(drawn):
 def test_conditions_of_fewer_replicates_say_so(drawn):
     words = words_of(drawn["conditions"][0])
     assert "ccg (4)" in words and "stsb (5)" in words
+
+
+def test_a_legend_counts_the_replicates_of_each_condition_where_they_differ(drawn):
+    said = words_of(drawn["few"][0])
+    assert "placebo: shuffled trees, n = 2" in said and "\nstsb, n = 5" in said
+    assert "n = " not in words_of(drawn["many"][0])
 
 
 def test_an_interval_of_two_runs_leaves_room_for_the_others():

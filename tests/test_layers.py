@@ -227,6 +227,13 @@ def test_sentences_say_the_sign_the_interval_and_what_adjusting_leaves():
     assert first == "stsb, UPOS: +2.0 points (95 % +1.0 to +3.0; Holm p 0.003): higher."
     assert "−2.0 points" in second and "lower, but not after adjusting" in second
     assert third.endswith("cannot be told from no difference.")
+    copies = layers.adjusted(rows).iloc[0].copy()
+    copies[["low", "high", "p_holm", "replicates"]] = [np.nan, np.nan, np.nan, 2]
+    assert layers.sentence(copies, "more", "less") == (
+        "stsb, UPOS: +2.0 points: no interval, 2 encoders and no seed changes it."
+    )
+    copies["replicates"] = 1
+    assert layers.sentence(copies, "more", "less").endswith("one run only.")
     words = knowledge.conclusion(layers.adjusted(rows))
     assert words.startswith("1 of 3 measures differs") and "More after parsing: UPOS" in words
 

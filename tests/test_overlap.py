@@ -235,8 +235,10 @@ def test_half_a_per_cent_of_either_side_is_the_same_data(
 def test_what_is_trained_on_of_the_sources_evaluation_is_not_thinned_by_other_languages(
     micro: Profile, monkeypatch: pytest.MonkeyPatch, of_source: int, same: bool
 ) -> None:
-    whole = {"task": "stsb", "target": "xnli", "part": "evaluation", "exact": of_source, "near": 0,
-             "n": 40_000, "task_n": 40_000, "task_exact": of_source, "same_source": False}  # fmt: skip
+    whole = {
+        "task": "stsb", "target": "xnli", "part": "evaluation", "exact": of_source, "near": 0,
+        "n": 40_000, "task_n": 40_000, "task_exact": of_source, "same_source": False,
+    }  # fmt: skip
     source = whole | {"part": "evaluation, source", "n": 1000}
     monkeypatch.setattr(overlap, "_rows", lambda settings: [whole, source])
     assert overlap.table(micro)["same_data"].tolist() == [same, same]

@@ -237,5 +237,20 @@ def test_cells_that_were_not_made_alike_are_counted_in_a_line(
         results.finish(cell, PARAMETERS, of_cell, started=0.0, scores=scores(seed=seed))
         results.collect(SMALL)
         said = capsys.readouterr().out
-        assert bool(said) == (seed == 3)
+        assert ("not all cells were made alike" in said) == (seed == 3)
     assert "not all cells were made alike: 2 in bfloat16, packed, 1 in float32, padded" in said
+
+
+def test_cells_that_are_not_finished_are_counted_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # `none` with three seeds and `stsb` with two, on each target.
+    total = whole = 5 * len(SMALL.targets)
+    for condition, seed in SMALL.runs:
+        for target in SMALL.targets:
+            cell = Cell("small", "transfer", seed, condition, target)
+            finish(cell, scores=scores(seed=seed, condition=condition, target=target))
+            results.collect(SMALL)
+            whole -= 1
+            said = capsys.readouterr().out
+            assert (f"{whole} of {total} cells are not finished" in said) == (whole > 0)

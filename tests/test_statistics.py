@@ -186,6 +186,67 @@ def test_contrast_averages_clean_targets_within_replicates():
     assert found.loc["clean mean", ["families", "smallest_p", "p"]].tolist() == [2, 0.5, 0.5]
 
 
+def test_p_of_the_clean_mean_is_that_of_the_mean_that_is_shown_where_languages_lack_targets():
+    sign = {"a": 0.03, "b": 0.03, "c": -0.03, "d": -0.03}
+    values = {("x", language, "1"): size for language, size in sign.items()}
+    values |= {("y", language, "1"): 0.03 for language in "ab"}
+    family = pd.Series({language: language for language in "abcd"})
+    row = statistics.contrast(difference_of(values), ["x", "y"], family).iloc[-1]
+    assert row["mean"] == pytest.approx(0.015)
+    # a and b add 0.01125 each, c and d -0.00375: of 16 flips the 8 that leave a and b alike.
+    assert row["p"] == 0.5
+
+
+def test_a_replicate_that_lacks_a_target_enters_neither_mean_nor_p_nor_language_means():
+    rng = np.random.default_rng(0)
+    values = {(t, lang, r): rng.normal() for t in "xy" for lang in "abc" for r in "1234"}
+    family = pd.Series({"a": "F", "b": "G", "c": "H"})
+    partly = {key: value for key, value in values.items() if key[0] == "x" or key[2] != "4"}
+    whole = {key: value for key, value in values.items() if key[2] != "4"}
+    found, expected = (
+        statistics.contrast(difference_of(each), ["x", "y"], family).iloc[-1]
+        for each in (partly, whole)
+    )
+    pd.testing.assert_series_equal(found, expected)
+    assert found["replicates"] == 3
+    means = statistics.language_means(difference_of(partly), ["x", "y"])
+    assert set(means["replicate"]) == {"1", "2", "3"}
+
+
+def test_what_no_seed_changes_has_no_interval_and_counts_encoders():
+    rows = [("none", "tatoeba", "de", 0.3 + encoder / 10, seed, encoder)
+            for encoder in (1, 2) for seed in (encoder, encoder + 2, encoder + 4)]  # fmt: skip
+    varied = [(*row[:3], row[3] + row[4] / 100, *row[4:]) for row in rows]
+    found = {}
+    for name, cells in (("copies", rows), ("varied", varied), ("three", [
+        *rows, ("none", "tatoeba", "de", 0.6, 3, 3)])):  # fmt: skip
+        table = tidy(cells)
+        table = table.assign(replicate=statistics.replicates(table))
+        found[name] = statistics.over_replicates(table, ["condition"], "value").iloc[0]
+    assert found["copies"]["mean"] == pytest.approx(0.45)
+    assert found["copies"]["replicates"] == 2 and np.isnan(found["copies"]["low"])
+    assert found["varied"]["replicates"] == 6 and found["varied"]["low"] > 0
+    # Three encoders are replicates themselves.
+    assert found["three"]["replicates"] == 3 and found["three"]["low"] > 0
+
+
+@pytest.mark.parametrize("families", [2, 16, 20])
+def test_the_smallest_p_is_that_of_values_that_all_agree(families: int):
+    smallest = statistics.sign_flip_test(np.ones(families), list(range(families)))
+    values = {("x", f"l{i}", "1"): 1.0 for i in range(families)}
+    family = pd.Series({f"l{i}": i for i in range(families)})
+    row = statistics.contrast(difference_of(values), ["x"], family).iloc[-1]
+    assert row["p"] == row["smallest_p"] == smallest
+
+
+def test_a_mean_over_targets_that_languages_lack_is_called_what_it_is():
+    full = {(t, lang, "1"): 0.1 for t in "xy" for lang in "ab"}
+    assert statistics.average(difference_of(full), ["x", "y"]) == "mean"
+    del full["y", "b", "1"]
+    assert statistics.average(difference_of(full), ["x", "y"]) == "least-squares mean"
+    assert statistics.average(difference_of(full), ["x"]) == "mean"
+
+
 def matrix(values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"l{i}" for i in range(values.shape[1])])
 

@@ -44,6 +44,9 @@ def test_controls_are_named_with_what_is_left_of_the_slope():
     (line,) = typology_answer.with_controls(effects, LABELS)
     assert "(24 languages): +1.00 points (95 % +0.50 to +1.50) per 0.1" in line
     assert line.endswith("+0.10 (95 % −0.50 to +0.70) with script.")
+    fewer = effects.assign(languages=[24, 19, 19])
+    (line,) = typology_answer.with_controls(fewer, LABELS)
+    assert "(24 languages): +1.00" in line and line.endswith("with script (19 languages).")
     (alone,) = typology_answer.with_controls(effects[:1], LABELS)
     assert alone.endswith("no control could be held.")
     (none,) = typology_answer.with_controls(effects[:0], LABELS)
@@ -71,6 +74,8 @@ def test_a_family_without_which_there_is_no_slope_is_not_counted():
     words = typology_answer.without_families(table)
     assert "keeps its sign" in words and "1 of 1 cases" in words
     assert "too few languages" in typology_answer.without_families(table[:2])
+    single = typology_answer.without_families(table.assign(low=np.nan, high=np.nan))
+    assert single.endswith("keeps its sign; it has no interval.")
 
 
 def test_log_odds_are_not_called_points():

@@ -8,7 +8,7 @@ nor that mining is in single precision, which cards do more slowly.
 
 from dataclasses import astuple, dataclass
 
-from lib import inventory, sizes, tasks
+from lib import inventory, sizes, tasks, transfer
 from lib.profile import Budget, Profile
 from lib.sizes import Shape, Size
 
@@ -88,11 +88,11 @@ def of_condition(settings: Profile, name: str, shape: Shape) -> Load:
     """Return the load of one run of a condition; its validation is read before and after."""
     how, budget = settings.conditions[name], settings.budget_of(name)
     if how.task == "mlm":
-        text = sizes.of_training(settings, how.text_of)
+        text = sizes.of_training(settings, how.text_of).limited(how.examples)
         block = settings.pretraining.block_tokens
         blocks = Size(int(text.examples * text.tokens) // block, block)
         return _mlm(settings, shape, updates_of(blocks, budget), budget.batch_tokens)
-    found = {task: sizes.of_training(settings, task) for task in how.trained}
+    found = {task: sizes.of_training(settings, task).limited(how.examples) for task in how.trained}
     every = budget.updates or round(
         sum(updates_of(size, budget) for size in found.values()) / (1 - how.joint_mlm)
     )
@@ -113,8 +113,9 @@ def of_target(settings: Profile, name: str, shape: Shape) -> tuple[Load, Load]:
     if task.kind != "retrieval":
         size = sizes.of_training(settings, name).limited(budget.train_examples)
         training = _train(shape, size, budget, updates_of(size, budget))
-        development = sizes.of_development(settings, name)
-        evaluation = _evaluate(shape, development.limited(budget.evaluation_examples))
+        if not transfer.develops_on_what_is_evaluated(task, budget.split):
+            development = sizes.of_development(settings, name)
+            evaluation = _evaluate(shape, development.limited(budget.evaluation_examples))
     languages = [settings.source_language, *settings.target_languages]
     for code in inventory.of_target(settings, name, languages):
         size = sizes.of_evaluation(settings, name, code).limited(budget.evaluation_examples)

@@ -39,8 +39,8 @@ def table(settings: Profile, languages: pd.DataFrame) -> pd.DataFrame:
     """Return the covariates of a profile's zero-shot languages, shape (languages, covariates).
 
     `languages` is the profile's table of languages. A world knows its shares of cognates and shared
-    names, which is what lexical overlap measures: there the measurement is left out. Says in a line
-    what is unknown.
+    names, of which none is shared in another script: there they stand for lexical overlap, which is
+    not measured. Says in a line what is unknown.
     """
     source, codes = settings.source_language, settings.target_languages
     found = pd.DataFrame(index=pd.Index(codes, name="language"))
@@ -49,6 +49,8 @@ def table(settings: Profile, languages: pd.DataFrame) -> pd.DataFrame:
     ).astype(float)
     known = [name for name in CONTROLS if name in languages]
     found[known] = languages.loc[codes, known].astype(float)
+    shares = [name for name in ("cognate_share", "shared_names") if name in found]
+    found[shares] = found[shares].mul(found["same_script"], axis=0)
     if settings.world is None:
         try:
             found["lexical_overlap"] = lexical_overlap(settings)

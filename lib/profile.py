@@ -322,10 +322,10 @@ def digest(value: Any) -> str:
 
 
 def _world(profile: Profile) -> dict[str, Any]:
-    """Return every setting of the profile's world, defaults included."""
-    from lib.world import Settings
+    """Return every setting of the profile's world, defaults included, and the world's edition."""
+    from lib.world import EDITION, Settings
 
-    return asdict(Settings(**profile.world))  # type: ignore[arg-type]
+    return asdict(Settings(**profile.world)) | {"edition": EDITION}  # type: ignore[arg-type]
 
 
 def origin(profile: Profile) -> Any:

@@ -241,13 +241,18 @@ def _evaluated(job: Job) -> list[tuple[str, str, list[Example]]]:
 def _development(job: Job) -> list[tuple[str, str, list[Example]]]:
     """List the source language's validation set, unless that is what is evaluated anyway."""
     task, source = job.task, job.settings.source_language
-    assert task.evaluation is not None
-    same = task.validation and task.validation.dataset == task.evaluation.dataset
-    if not task.validation or (job.split == "validation" and same):
+    if not task.validation or develops_on_what_is_evaluated(task, job.budget.split):
         return []
     limit = job.budget.evaluation_examples
     found = corpora.load(job.settings, task.validation, source, limit, required=False)
     return [(source, DEVELOPMENT, found)] if found else []
+
+
+def develops_on_what_is_evaluated(task: Task, split: str) -> bool:
+    """Say whether a target's development set is what is evaluated: then it is read once."""
+    own, evaluated = task.validation, corpora.evaluation_source(task, split)
+    same = own is not None and own.dataset == evaluated.dataset
+    return same and evaluated.split == "validation"
 
 
 def reported_layer(layers: int) -> int:

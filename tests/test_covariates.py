@@ -91,7 +91,8 @@ def test_in_a_world_the_settings_stand_for_the_lexical_overlap(
     world = pd.DataFrame({"script": ["Latin", "Latin", "Greek"], **shares}, index=codes)
     found = covariates.table(micro, world)
     assert found.columns.tolist() == ["same_script", "cognate_share", "shared_names"]
-    assert found.loc["qab"].tolist() == [0, 0.05, 0.2]
+    assert found.loc["qaa"].tolist() == [1, 0.2, 0.05]
+    assert found.loc["qab"].tolist() == [0, 0, 0]  # written in Greek, none is shared
     assert "unknown" in capsys.readouterr().out  # nothing was pre-trained here
 
 

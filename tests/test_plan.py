@@ -223,6 +223,23 @@ def test_a_limit_on_examples_limits_the_plan(planned: Callable[..., plan.Plan]) 
     assert ratio == pytest.approx(4 / 16)
 
 
+def test_a_condition_of_fewer_examples_has_the_epochs_of_these() -> None:
+    base = profile.load("xtreme_base")
+    how = base.conditions["mnli_in_de-3epochs"].model_copy(update={"translated": []})
+    few = how.model_copy(update={"examples": 1000})
+    settings = base.model_copy(update={"conditions": {"mnli": how, "mnli-n1000": few}})
+    updates = [costs.of_condition(settings, name, SHAPE).updates for name in settings.conditions]
+    assert updates == [36_816, 94]  # 3 x 392,702 / 32, and 3 x 1,000 / 32
+
+
+def test_a_development_set_that_is_evaluated_anyway_is_read_once() -> None:
+    settings = profile.load("xtreme_base")
+    _, tydiqa = costs.of_target(settings, "tydiqa", SHAPE)
+    languages = inventory.of_target(settings, "tydiqa", settings.languages)
+    sets = [sizes.of_evaluation(settings, "tydiqa", code) for code in languages]
+    assert tydiqa.evaluated == pytest.approx(sum(each.examples * each.tokens for each in sets))
+
+
 # The table of sizes
 
 

@@ -20,6 +20,7 @@ from scipy.stats import pearsonr, spearmanr
 from lib.errors import InputError
 from lib.world import Settings, write
 from lib.world.cards import card
+from lib.world.concepts import meaning_of
 from lib.world.corpora import Corpora
 from lib.world.drawing import draw_tree
 from lib.world.grammar import mix, paraphrased, realise
@@ -27,8 +28,8 @@ from lib.world.inference import LABELS
 from lib.world.language import PARAMETERS, Language, distance, draw_languages, source_parameters
 from lib.world.layout import UPOS_OF_TREEBANKS, UPOS_OF_XTREME
 from lib.world.lexicon import SCRIPTS
-from lib.world.meaning import Entity, Event
-from lib.world.similarity import similarity
+from lib.world.meaning import Entity, Event, Generator
+from lib.world.similarity import similarity, synonyms
 
 SMALL = Settings(
     seed=3, languages=3, text_sentences=400, text_validation=40, parsing_train=160,
@@ -466,6 +467,13 @@ def test_similarity_runs_from_paraphrase_to_unrelated():
     assert similarity(base, no_place) == similarity(no_place, base)
 
 
+def test_whatever_is_said_in_other_words_is_a_paraphrase():
+    generator = Generator(Random(3))
+    for _ in range(2000):
+        event = generator.event()
+        assert similarity(event, paraphrased(event, synonyms(event))) == 5
+
+
 def test_shared_words_alone_do_not_give_the_grade(languages):
     corpora = Corpora(1, languages[:1])
     from lib.world.datasets import similarity_rows
@@ -501,6 +509,14 @@ def test_one_sentence_alone_does_not_tell_the_label(inferences, side, slack):
     grams = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
     model = LogisticRegression(max_iter=300).fit(grams.fit_transform(texts[:2400]), labels[:2400])
     assert abs(model.score(grams.transform(texts[2400:]), labels[2400:]) - 1 / 3) < slack
+
+
+def test_what_is_not_done_at_a_time_says_nothing_of_whether_it_is_done():
+    corpora = Corpora(1, draw_languages(1, 1)[:1])
+    for premise, hypothesis, label in corpora.inferences("test", 3600, corpora.languages):
+        of_the_same = meaning_of(premise.verb) == meaning_of(hypothesis.verb)
+        if of_the_same and premise.negated and premise.adverb and not hypothesis.adverb:
+            assert label == "neutral"
 
 
 def test_every_kind_of_premise_is_as_frequent_with_each_label():

@@ -19,9 +19,9 @@ from lib.world.intermediate import write_intermediate
 from lib.world.language import PARAMETERS, Language, draw_languages
 from lib.world.layout import Repository
 from lib.world.mining import write_mining
-from lib.world.settings import Settings
+from lib.world.settings import EDITION, Settings
 
-__all__ = ["Settings", "write"]
+__all__ = ["EDITION", "Settings", "write"]
 
 
 def write(folder: Path, settings: Settings) -> None:

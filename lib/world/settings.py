@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields
 
 from lib.errors import InputError
 
+# Raised where the same settings write other data than before; results of other data are refused.
+EDITION = 2
+
 
 @dataclass(frozen=True)
 class Settings:

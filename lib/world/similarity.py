@@ -14,10 +14,10 @@ def similarity(one: Event, other: Event) -> float:
     """Grade how much two meanings share, from 0 (nothing) to 5 (paraphrases), in steps of 0.2.
 
     The weighted share of roles filled alike (the predicate weighs 4, agent and patient 2, recipient
-    and place 1, adverb, modal and tense 0.5 together); opposite polarity halves
-    the grade. The
-    scale is that of STS-B (Cer et al. 2017).
+    and place 1, adverb, modal and tense 0.5 together); opposite polarity halves the grade.
+    Synonyms are the same wherever they stand. The scale is that of STS-B (Cer et al. 2017).
     """
+    one, other = (paraphrased(event, dict(concepts.MEANING_OF)) for event in (one, other))
     first, second = _roles(one), _roles(other)
     scored = [
         (weight, _alike(first[role], second[role]))
@@ -25,24 +25,17 @@ def similarity(one: Event, other: Event) -> float:
         if first[role] is not None or second[role] is not None
     ]
     shared = sum(weight * alike for weight, alike in scored) / sum(weight for weight, _ in scored)
-    detail = sum(
-        _meaning(a) == _meaning(b)
-        for a, b in ((one.adverb, other.adverb), (one.modal, other.modal), (one.past, other.past))
-    )
+    pairs = ((one.adverb, other.adverb), (one.modal, other.modal), (one.past, other.past))
+    detail = sum(a == b for a, b in pairs)
     shared *= 0.85 + 0.05 * detail
     if one.negated != other.negated:
         shared *= 0.5
     return round(round(5 * shared / 0.2) * 0.2, 1)
 
 
-def _meaning(word: str | bool | None) -> str | bool | None:
-    """Give what a word means; anything but a word means itself."""
-    return concepts.meaning_of(word) if isinstance(word, str) else word
-
-
 def _roles(event: Event) -> dict[str, "str | Entity | None"]:
     return {
-        "predicate": concepts.meaning_of(event.quality or event.verb),
+        "predicate": event.quality or event.verb,
         "agent": event.agent,
         "patient": event.patient,
         "recipient": event.recipient,
@@ -59,7 +52,7 @@ def _alike(one: "str | Entity | None", other: "str | Entity | None") -> float:
 
 
 def _same_entity(one: Entity, other: Entity) -> float:
-    if concepts.meaning_of(one.head) != concepts.meaning_of(other.head):
+    if one.head != other.head:
         return 0.0
     mine, yours = _modifiers(one), _modifiers(other)
     union = mine | yours
@@ -67,9 +60,7 @@ def _same_entity(one: Entity, other: Entity) -> float:
 
 
 def _modifiers(entity: Entity) -> set[tuple[str, object]]:
-    found: set[tuple[str, object]] = {
-        ("adjective", concepts.meaning_of(word)) for word in entity.adjectives
-    }
+    found: set[tuple[str, object]] = {("adjective", word) for word in entity.adjectives}
     for name in ("name", "number", "plural", "material", "possessor", "location", "conjunct"):
         if value := getattr(entity, name):
             found.add((name, value))

@@ -46,7 +46,7 @@ def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, sco
 def _targets(measured: Measured, contrast: pd.DataFrame) -> str:
     """Name the targets of the primary mean, which clean ones are missing, and in which runs."""
     single = contrast[contrast["clean"] & (contrast["target"] != "clean mean")]
-    words = ", ".join(single["target"])
+    words = ", ".join(name for name in measured.clean if name in set(single["target"]))
     if missing := [name for name in measured.clean if name not in set(single["target"])]:
         words += f" (not over {', '.join(missing)}, which has no finished pair of runs)"
     runs = contrast["replicates"].iloc[-1]

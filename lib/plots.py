@@ -126,7 +126,7 @@ def scores_by_language(
     figure.supylabel("score (points)", size=8.5)
     order = "Languages from nearest to farthest from the source"
     figure.suptitle(f"{order}; {intervals_over(scope)}", size=8.5)
-    style.legend(figure, style.counted(looks, drawn), 4)
+    style.legend(figure, style.counted(looks, drawn), 3)
     return figure, drawn
 
 

@@ -130,9 +130,9 @@ def over_replicates(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFr
     """Average `value` within each replicate, then give the t interval over replicates, per `by`.
 
     Columns: `by`, mean, low, high, and the numbers of replicates and languages. Covers the
-    replicates; languages and examples are taken as they are. Where the replicates are seeds on
-    fewer than three encoders, and no seed changes what an encoder gives (retrieval with no
-    training at all), they are copies and no sample: the encoders are counted, without an interval.
+    replicates; languages and examples are taken as they are. Where replicates are seeds, and none
+    changes what an encoder gives (retrieval without any training), they are copies, and encoders
+    are counted, without an interval.
     """
     rows = []
     for key, group in frame.dropna(subset=[value]).groupby(by, sort=False):
@@ -148,10 +148,7 @@ def over_replicates(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFr
 
 
 def complete(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Keep the replicates that have every target that any of them has, per `by`.
-
-    Where runs are not finished, a mean over targets would be of other targets in each replicate.
-    """
+    """Keep the replicates that have every target that any has, per `by`: means are of the same."""
     have = frame.groupby([*by, "replicate"])["target"].transform("nunique")
     every = frame.groupby(list(by))["target"].transform("nunique") if by else frame.target.nunique()
     return frame[have == every]
@@ -238,15 +235,13 @@ def contrast(
     """
     table = over_replicates(differences, ["target"], "difference")
     table["clean"] = table["target"].isin(clean_targets)
-    parts = [
-        group.groupby("language")["difference"].mean()
-        for _, group in differences.groupby("target", sort=False)
-    ]
+    by_target = differences.groupby("target", sort=False)
+    parts = [group.groupby("language")["difference"].mean() for _, group in by_target]
     clean = complete(differences[differences["target"].isin(clean_targets)])
     if len(clean):
-        by_target = clean.groupby(["replicate", "target"])["difference"].mean().unstack("target")
-        mean = t_interval(by_target.mean(axis=1).to_numpy())._asdict()
-        counts = {"replicates": len(by_target), "languages": clean.language.nunique()}
+        means = clean.groupby(["replicate", "target"])["difference"].mean().unstack("target")
+        mean = t_interval(means.mean(axis=1).to_numpy())._asdict()
+        counts = {"replicates": len(means), "languages": clean.language.nunique()}
         row = {"target": "clean mean", "clean": True} | mean | counts
         table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
         # What a language adds to the mean: of each of its targets one part in so many languages.

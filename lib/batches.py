@@ -82,7 +82,7 @@ def plan_updates(
                 total += costs[taken[-1]]
             ordered = sorted(taken, key=lambda i: lengths[i])
             full, begun, rest = _fill(begun, ordered, costs, size, apart)
-            if not apart:
+            if not apart:  # it is sorted in with the next pool
                 begun, rest = [], begun
             waiting.extendleft(reversed(rest))
             left += sum(costs[i] for i in rest) - total

@@ -47,7 +47,7 @@ def score_tagging(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     reads the first letter as the chunk's position and the rest as its type: equal neighbours merge
     into one chunk, CCONJ and SCONJ share the type CONJ, and an X that ends its sentence is lost.
     That is seqeval 1.2.2; XTREME names no version, and 0.0.12, of its time, takes the whole tag for
-    the type: up to 1.3 points less in a language of `small_cpu`.
+    the type, which gives other scores.
     `per_example`: share of right tags in each sentence; 1 in one without words.
     Raises InputError where the two sides differ in length, or there is no word.
     """

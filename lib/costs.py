@@ -111,7 +111,7 @@ def of_target(settings: Profile, name: str, shape: Shape) -> tuple[Load, Load]:
     task, budget = tasks.get(name), settings.targets[name]
     training, evaluation = Load(), Load()
     if task.kind != "retrieval":
-        size = sizes.of_training(settings, name).limited(budget.train_examples)
+        size = sizes.of_target_training(settings, name).limited(budget.train_examples)
         training = _train(shape, size, budget, updates_of(size, budget))
         if not transfer.develops_on_what_is_evaluated(task, budget.split):
             development = sizes.of_development(settings, name)

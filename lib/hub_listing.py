@@ -120,12 +120,20 @@ def _megabytes(settings: Profile, split: Split, folder: Path) -> tuple[float, st
     files = list(place.glob(f"{split.source.split}-*.parquet"))
     if files:
         return sum(file.stat().st_size for file in files) / 1e6, "there"
-    source, readers = split.source, [split]
-    if split.role == "evaluation" and (source.language_column or source.identifier_prefix):
-        # All languages of the task stand in one file.
-        readers = [replace(split, language=code) for code in tasks.get(split.task).languages]
-    text = sum(plan.characters(settings, each) for each in readers) / 1e6
+    text = plan.characters(settings, split) / 1e6
+    if split.source.language_column or split.source.identifier_prefix:
+        text *= _languages_in_a_file(settings, split)
     return text, "text" if text else "unknown"
+
+
+def _languages_in_a_file(settings: Profile, split: Split) -> float:
+    """Return how often the text of one language stands in a file of all: as what is evaluated."""
+    every = (
+        plan.characters(settings, replace(split, role="evaluation", language=code))
+        for code in (split.language or settings.source_language, *tasks.get(split.task).languages)
+    )
+    one = next(every)
+    return sum(every) / one if one else 1.0
 
 
 def _encoder_megabytes(settings: Profile, folder: Path) -> tuple[float, str]:

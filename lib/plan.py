@@ -242,9 +242,9 @@ def characters(settings: Profile, split: inventory.Split) -> float:
         size = sizes.of_evaluation(settings, split.task, split.language)
     elif split.role == "development":
         size = sizes.of_development(settings, split.task)
-    elif split.role in ("training", "translation") and split.source not in _substitutes(
-        settings, split.task
-    ):
+    elif split.role == "training" and split.source in _substitutes(settings, split.task):
+        size = sizes.of_source(settings, split.source)
+    elif split.role in ("training", "translation"):
         size = sizes.of_training(settings, split.task)
         if not split.language:  # one of several sources
             size = Size(size.examples // len(task.train), size.tokens)

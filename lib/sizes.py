@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib import paths, profile, tasks
 from lib.profile import Profile
-from lib.tasks import Task
+from lib.tasks import Source, Task
 
 # What a world's settings call its corpora: training, evaluation (or development) examples.
 _WORLD = {
@@ -109,6 +109,27 @@ def of_training(settings: Profile, name: str) -> Size:
         return Size(_of_world(settings, task, 0), _tokens_of_world(task))
     known = _table().get((name, "training", "en"))
     return Size(task.published_size, known.tokens if known else _tokens_of_world(task))
+
+
+def of_target_training(settings: Profile, name: str) -> Size:
+    """Return the size of what a profile trains a target on: its own training set or others."""
+    others = settings.targets[name].train
+    if not others:
+        return of_training(settings, name)
+    found = [of_source(settings, tasks.training(each)) for each in others]
+    examples = sum(size.examples for size in found)
+    tokens = sum(size.examples * size.tokens for size in found)
+    return Size(examples, tokens / examples if examples else 0.0)
+
+
+def of_source(settings: Profile, source: Source) -> Size:
+    """Return the size of a source that is a task's whole training set or its development split."""
+    for task in tasks.TASKS.values():
+        if [tasks.training(each) for each in task.train] == [source]:
+            return of_training(settings, task.name)
+        if task.validation == source:
+            return of_development(settings, task.name)
+    return Size()
 
 
 def of_development(settings: Profile, name: str) -> Size:

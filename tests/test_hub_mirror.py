@@ -362,6 +362,25 @@ def test_the_list_names_every_split_with_revision_and_size_and_asks_for_nothing(
     assert row[-1] == f"{file.stat().st_size / 1e6:.1f}" and "about" not in row
 
 
+@pytest.mark.parametrize(
+    ("config", "split", "rows", "english"), [("XNLI", "validation", 37_350, 2_490),
+                                             ("tydiqa", "train", 49_881, 3_696)]
+)  # fmt: skip
+def test_a_file_of_all_languages_is_listed_with_the_text_of_all(
+    config: str, split: str, rows: int, english: int, tmp_path: Path
+) -> None:
+    """Rows: fifteen languages of XNLI; TyDi QA's gold passages as the hub's card counts them."""
+    settings = hub_mirror.profile.load("xtreme_base")
+    (listed,) = [
+        each for each in inventory.of(settings)
+        if (each.source.config, each.source.split) == (config, split)
+    ]  # fmt: skip
+    size = hub_listing._megabytes(settings, listed, tmp_path)[0]
+    of_english = hub_listing.plan.characters(settings, listed) / 1e6
+    # Languages differ in length: within a third of rows at the length of English.
+    assert size == pytest.approx(of_english * rows / english, rel=1 / 3)
+
+
 def test_a_shipped_profile_lists_what_no_table_knows_as_unknown_and_no_id_without_an_owner(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -223,6 +223,19 @@ def test_a_limit_on_examples_limits_the_plan(planned: Callable[..., plan.Plan]) 
     assert ratio == pytest.approx(4 / 16)
 
 
+def test_a_target_trained_on_other_data_has_their_examples() -> None:
+    settings = profile.load("small_cpu")
+    trained = {
+        name: costs.of_target(settings, name, SHAPE)[0].examples for name in ("xnli", "xquad")
+    }
+    # data/sizes.csv and the sources' own numbers: SNLI's 9,842 validation and 9,824 test pairs of
+    # 33.8 and 33.6 tokens; 7,938 + 9,803 questions of SQuADShifts of 200 and 212, 3,696 of TyDiQA
+    # of 165.3. Both are trained for 250 updates of 1,024 tokens.
+    pair = (9_842 * 33.8 + 9_824 * 33.6) / (9_842 + 9_824)
+    question = (7_938 * 200 + 9_803 * 212 + 3_696 * 165.3) / (7_938 + 9_803 + 3_696)
+    assert trained == pytest.approx({"xnli": 256_000 / pair, "xquad": 256_000 / question})
+
+
 def test_a_condition_of_fewer_examples_has_the_epochs_of_these() -> None:
     base = profile.load("xtreme_base")
     how = base.conditions["mnli_in_de-3epochs"].model_copy(update={"translated": []})

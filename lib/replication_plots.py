@@ -214,7 +214,9 @@ def claims_forest(ledger: pd.DataFrame, claimed: dict[int, float]) -> Drawn:
     drawn = ledger[(ledger["kind"] == "effect") & ledger["evidence"].notna()]
     claims = list(dict.fromkeys(ledger.loc[ledger["kind"] == "effect", "claim"]))
     statements = ledger.drop_duplicates("claim").set_index("claim")["statement"]
-    profiles = [name for name in dict.fromkeys(drawn["profile"]) if name != "published"]
+    seen = {*drawn["profile"]} - {"published"}
+    # In the ledger's order, which the words at the right have, though a profile lack the first.
+    profiles = [name for name in dict.fromkeys(ledger["profile"]) if name in seen]
     colours = [style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.BROWN]
     looks = {
         name: (colours[index % len(colours)], "oDs^vP"[index % 6], name)

@@ -104,3 +104,25 @@ def test_what_is_drawn_pale_is_what_cannot_be_compared() -> None:
     own = table[(table["source"] == "ours") & ~table["comparable"].astype(bool)]
     # A point and an interval each.
     assert len(pale) == 2 * len(own) == 6
+
+
+def test_words_beside_a_claim_stand_in_the_order_of_its_points() -> None:
+    own = (4, "Squares are round.", "effect", "small_cpu")
+    other = (5, "Circles are not.", "effect", "small_cpu")
+    rows = [
+        (*own, np.nan, np.nan, np.nan, 0, "not tested here"),
+        (*own[:3], "world_full", 1.0, -1.0, 3.0, 8, "contradicted"),
+        (*other, 2.0, 1.0, 3.0, 2, "supported"),
+        (*other[:3], "world_full", -1.0, -2.0, 0.5, 4, "not distinguishable"),
+    ]
+    figure, _ = replication_plots.claims_forest(pd.DataFrame(rows, columns=ledger().columns), {})
+    (axes,) = figure.axes[:1]
+    points = {
+        x: y
+        for line in axes.lines
+        for x, y in [line.get_xydata()[0]]
+        if len(line.get_xydata()) == 1
+    }
+    assert axes.yaxis_inverted() == (points[2.0] < points[-1.0])
+    words = next(t for t in texts(figure).split("\n") if "supported" in t)
+    assert words.startswith("small_cpu")

@@ -21,12 +21,12 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from test_execution import alive
 
 from lib import profile, workflow
 from lib.checkpoints import STATE
 from lib.profile import Profile
 from lib.results import Cell
-from tests.test_execution import alive
 
 KILLS = int(os.environ.get("FAULTS", 2))  # of each phase, and of the workflow
 SHARD = int(os.environ.get("FAULT_SHARD", 0))  # other moments, another day

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_heads import KINDS, PAD, VOCABULARY, feature, made
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
     AutoModel,
@@ -22,7 +23,6 @@ from transformers import (
 from lib import encoder, packing
 from lib.batches import pad_sequences
 from lib.errors import InputError
-from tests.test_heads import KINDS, PAD, VOCABULARY, feature, made
 
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2,
          "num_attention_heads": 2, "intermediate_size": 32, "hidden_dropout_prob": 0.0,

@@ -8,9 +8,9 @@ import networkx
 import numpy as np
 import pytest
 import torch
+from test_heads import PAD, feature, made
 
 from lib.parsers import BiaffineParser, DeepBiaffineParser, maximum_spanning_tree
-from tests.test_heads import PAD, feature, made
 
 
 def is_tree(heads: Any) -> bool:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_heads import KINDS, PAD, feature, made
 
 from lib import batches, heads, training
 from lib.batches import Batches, MaskedBlocks, SpecialTokens
 from lib.mixture import Mixture, MixtureOfHeads
-from tests.test_heads import KINDS, PAD, feature, made
 
 LENGTHS = (9, 3, 14, 6, 11, 2, 7, 5, 12, 4, 8, 10)
 

@@ -112,18 +112,20 @@ def of_training(settings: Profile, name: str) -> Size:
 
 
 def of_target_training(settings: Profile, name: str) -> Size:
-    """Return the size of what a profile trains a target on: its own training set or others."""
-    others = settings.targets[name].train
-    if not others:
+    """Return the size of what a profile trains a target on.
+
+    That of its own training set where it names no other, or one whose size is in no table.
+    """
+    found = [of_source(settings, tasks.training(each)) for each in settings.targets[name].train]
+    if not found or not all(size.examples for size in found):
         return of_training(settings, name)
-    found = [of_source(settings, tasks.training(each)) for each in others]
     examples = sum(size.examples for size in found)
     tokens = sum(size.examples * size.tokens for size in found)
-    return Size(examples, tokens / examples if examples else 0.0)
+    return Size(examples, tokens / examples)
 
 
 def of_source(settings: Profile, source: Source) -> Size:
-    """Return the size of a source that is a task's whole training set or its development split."""
+    """Return the size of a task's whole training set or development split, of others nothing."""
     for task in tasks.TASKS.values():
         if [tasks.training(each) for each in task.train] == [source]:
             return of_training(settings, task.name)

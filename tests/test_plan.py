@@ -236,6 +236,13 @@ def test_a_target_trained_on_other_data_has_their_examples() -> None:
     assert trained == pytest.approx({"xnli": 256_000 / pair, "xquad": 256_000 / question})
 
 
+def test_a_target_trained_on_data_of_unknown_size_is_planned_with_its_own() -> None:
+    own = profile.load("xtreme_base")
+    changed = own.targets["xnli"].model_copy(update={"train": ["snli"]})
+    other = own.model_copy(update={"targets": own.targets | {"xnli": changed}})
+    assert costs.of_target(other, "xnli", SHAPE) == costs.of_target(own, "xnli", SHAPE)
+
+
 def test_a_condition_of_fewer_examples_has_the_epochs_of_these() -> None:
     base = profile.load("xtreme_base")
     how = base.conditions["mnli_in_de-3epochs"].model_copy(update={"translated": []})

@@ -69,7 +69,7 @@ class Measured:
         targets: list[str] | None = None,
     ) -> tuple[pd.DataFrame, Line]:
         """Return the language means over targets (the clean ones), and the line fitted to them."""
-        means = statistics.language_means(differences, targets or self.clean)
+        means = statistics.language_means(differences, self.clean if targets is None else targets)
         if means.empty:
             return means, Line(Interval(*[np.nan] * 3), pd.DataFrame())
         wide = means.pivot(index="replicate", columns="language", values="difference")

@@ -91,7 +91,8 @@ def comparisons(table: pd.DataFrame) -> Drawn:
     """
     kept = table[(table["measure"] == "transfer_gain") & (table["cells"] == "all")]
     kept = kept.assign(place=kept["question"].map(list(QUESTIONS).index), unit="points")
-    drawn = kept.sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
+    drawn = kept.sort_values("place", kind="stable").reset_index(drop=True)
+    drawn = drawn.drop(columns=["place", "slope", "slope_low", "slope_high"])
     drawn[["mean", "low", "high"]] *= 100
     figure, ((axes,),) = style.canvas(7, 1.1 + 0.24 * len(drawn))
     labels, numbers, before = [], [], ""

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib import statistics, style, tasks
+from lib import significance, statistics, style, tasks
 from lib.comparison import Measured
 from lib.pairing import COMPARED, pairs, varies
 from lib.statistics import Interval, verdict
 from lib.wording import ends, signed, spelt, trend
 
 PAIRS = "classification"
+NUMBER = "the number of such lines"
 
 
 def primary(measured: Measured, table: pd.DataFrame, contrast: pd.DataFrame, scope: str) -> str:
@@ -146,9 +147,9 @@ def lifts(floor: pd.DataFrame, count: int, lifted: int) -> str:
 def beside(table: pd.DataFrame, conditions: pd.DataFrame) -> list[str]:
     """Say what each task does by itself, and against its placebos.
 
-    `conditions` is what `Measured.of_conditions` returns.
+    `table` and `conditions` are what `Measured.table` and `Measured.of_conditions` return.
     """
-    said = []
+    table, said = _adjusted(table), []
     for task in COMPARED:
         parts = []
         for measure, words in (("gain", "gain"), ("transfer_gain", "transfer gain")):
@@ -175,12 +176,16 @@ def beside(table: pd.DataFrame, conditions: pd.DataFrame) -> list[str]:
                     "has no interval against",
                 )
                 label = style.LOOKS.get(row["second"], ("", "", row["second"]))[2]
-                said.append(f"`{task}` {seen} its {label}: {spelt(ends(row))}{_runs(row)}.")
+                said.append(f"`{task}` {seen} its {label}: {_size(row)}.")
     return said
 
 
 def variants(table: pd.DataFrame) -> list[str]:
-    """Say whether the comparison comes out otherwise with other budgets, models or tasks."""
+    """Say whether the comparison comes out otherwise with other budgets, models or tasks.
+
+    `table` is what `Measured.table` returns.
+    """
+    table = _adjusted(table)
     openings = {
         "examples": "On the same examples instead of the same tokens",
         "pair model": "With pairs read as two vectors",
@@ -197,10 +202,7 @@ def variants(table: pd.DataFrame) -> list[str]:
                 "cannot be told from",
                 "has no interval against",
             )
-            said.append(
-                f"{opening}, `{row['first']}` {seen} `{row['second']}`: "
-                f"{spelt(ends(row))}{_runs(row)}."
-            )
+            said.append(f"{opening}, `{row['first']}` {seen} `{row['second']}`: {_size(row)}.")
     return said
 
 
@@ -240,8 +242,20 @@ def text(primary: str, lifts: str, *others: Sequence[str]) -> str:
     return f"{primary}\n{lifts}\n" + (f"\nSecondary:\n\n{listed}" if lines else "")
 
 
-def _runs(row: pd.Series) -> str:
-    return f", {row['replicates']:.0f} runs"
+def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
+    """Add `p_holm`, of t tests, to the comparisons with placebos and variants, for their number."""
+    others = ~table["question"].isin(["primary", "sensitivity"])
+    tested = significance.adjusted(table[others].assign(p=significance.p_of_intervals))
+    return table.assign(p_holm=pd.Series(tested["p_holm"].to_numpy(), table.index[others]))
+
+
+def _size(row: pd.Series) -> str:
+    """Write a comparison's mean and runs, and whether it stands after adjusting."""
+    found = ends(row)
+    leaves_out = found.low > 0 or found.high < 0
+    lost = leaves_out and not row["p_holm"] < 0.05
+    words = f", but not after adjusting for {NUMBER} (Holm p {row['p_holm']:.2g})" if lost else ""
+    return f"{spelt(found)}, {row['replicates']:.0f} runs{words}"
 
 
 def _asking(table: pd.DataFrame, question: str) -> pd.DataFrame:

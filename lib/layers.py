@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
-import numpy as np
 import pandas as pd
 
 from lib import corpora, intermediate, pairing, pretraining
@@ -20,7 +19,9 @@ from lib.errors import InputError
 from lib.making import once
 from lib.profile import Profile
 from lib.results import Cell, Run, finish
-from lib.statistics import holm, over_replicates, replicates, verdict
+from lib.significance import adjusted as adjusted
+from lib.significance import p_of_intervals
+from lib.statistics import over_replicates, replicates, verdict
 from lib.wording import ends, spelt
 
 PHASE = "representation"
@@ -235,32 +236,13 @@ def curves(
         tables.append(empty.assign(panel=""))
     table = pd.concat(tables, ignore_index=True)
     table[["mean", "low", "high"]] *= scale
-    return table.assign(p=_p_values(table))
-
-
-def _p_values(table: pd.DataFrame) -> np.ndarray:
-    """Return the p-value of each mean from its t interval; NaN where there is none."""
-    from scipy import stats
-
-    freedom = (table["replicates"] - 1).clip(lower=1).to_numpy(dtype=float)
-    half = (table["high"] - table["low"]).to_numpy(dtype=float) / 2
-    error = np.where(half > 0, half, np.nan) / stats.t.ppf(0.975, freedom)
-    return 2 * stats.t.sf(np.abs(table["mean"].to_numpy(dtype=float)) / error, freedom)
+    return table.assign(p=p_of_intervals(table))
 
 
 def at_layer(table: pd.DataFrame, layer: int | None = None) -> pd.DataFrame:
     """Return the rows of a layer of what `curves` returns; of the last one, where none is named."""
     chosen = table["layer"].max() if layer is None else layer
     return table[table["layer"] == chosen].reset_index(drop=True)
-
-
-def adjusted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add `p_holm`: p-values adjusted for the number of rows that have one (Holm 1979)."""
-    rows = rows.reset_index(drop=True)
-    known = rows["p"].notna()
-    rows["p_holm"] = np.nan
-    rows.loc[known, "p_holm"] = holm(rows.loc[known, "p"].to_numpy())
-    return rows
 
 
 def sentence(row: pd.Series, more: str, less: str, unit: str = "points") -> str:

@@ -53,7 +53,10 @@ class Components(NamedTuple):
         return self.tilt + self.noise / (languages * self.spread)
 
     def scaled(self, factor: float) -> "Components":
-        """Return the components if replicates varied by `factor` of the measured variances."""
+        """Return the components if replicates varied by `factor` of the measured variances.
+
+        They cannot vary by less than the noise of single values, which many more have measured.
+        """
         replicate = factor * self.of_mean(self.languages) - self.noise / self.languages
         within = self.noise / (self.languages * self.spread)
         tilt = factor * self.of_slope(self.languages) - within

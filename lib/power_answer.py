@@ -16,8 +16,12 @@ def sentences(parts: Components, name: str, pair: tuple[str, str], targets: Sequ
     """
     runs, count = parts.replicates, parts.languages
     most = max(*power.LANGUAGES, count)
-    deviation = np.sqrt(parts.of_mean(count)) * 100
-    low, high = (deviation * np.sqrt(factor) for factor in parts.factors)
+    low, deviation, high = (
+        100 * np.sqrt(parts.scaled(factor).of_mean(count))
+        for factor in (parts.factors[0], 1.0, parts.factors[1])
+    )
+    noise = 100 * np.sqrt(parts.noise / count)
+    added = "; no variance between replicates was seen beyond it" if not parts.replicate else ""
     now = power.table(parts, [runs], [count])
     takes = power.needed(parts, sorted({count, most}))
     lines = [
@@ -25,9 +29,9 @@ def sentences(parts: Components, name: str, pair: tuple[str, str], targets: Sequ
         f"minus `{pair[1]}` in transfer gain, mean over {', '.join(targets)}; {runs} replicates, "
         f"{count} languages, {parts.families} families.\n",
         f"- One replicate's mean over the languages has a standard deviation of {deviation:.1f} "
-        f"points (95 % {low:.1f} to {high:.1f}, for it is measured from {runs} replicates). The "
-        "numbers in brackets below are for these two ends; how languages scatter is taken as "
-        "measured.",
+        f"points (95 % {low:.1f} to {high:.1f}, for it is measured from {runs} replicates; the "
+        f"noise of single values alone makes {noise:.1f}{added}). The numbers in brackets below "
+        "are for these two ends; how languages scatter is taken as measured.",
         f"- **Mean**: with {runs} replicates a true difference of 2 points is seen in "
         f"{_seen(now, 'mean', 0.02)} of studies. {_takes(takes, 'mean', count)}",
         f"- **Sign flips** over {parts.families} families {_by_family(now, parts.families)}",

@@ -1,10 +1,11 @@
-"""Test a mean over languages, and adjust p-values for their number."""
+"""Test means over languages or replicates, and adjust p-values for their number."""
 
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 EXACT = 16  # clusters up to which every flip is tried
 DRAWS = 20_000
@@ -46,3 +47,23 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     steps = p[order] * np.arange(len(p), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+def p_of_intervals(table: pd.DataFrame) -> np.ndarray:
+    """Return the two-sided p-value of each mean from its 95 % t interval over `replicates`.
+
+    NaN where there is no interval, or one of no width.
+    """
+    freedom = (table["replicates"] - 1).clip(lower=1).to_numpy(dtype=float)
+    half = (table["high"] - table["low"]).to_numpy(dtype=float) / 2
+    error = np.where(half > 0, half, np.nan) / stats.t.ppf(0.975, freedom)
+    return 2 * stats.t.sf(np.abs(table["mean"].to_numpy(dtype=float)) / error, freedom)
+
+
+def adjusted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add `p_holm`: p-values adjusted for the number of rows that have one (Holm 1979)."""
+    rows = rows.reset_index(drop=True)
+    known = rows["p"].notna()
+    rows["p_holm"] = np.nan
+    rows.loc[known, "p_holm"] = holm(rows.loc[known, "p"].to_numpy())
+    return rows

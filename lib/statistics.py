@@ -12,6 +12,9 @@ import pandas as pd
 from scipy import special, stats
 
 from lib.errors import InputError
+from lib.replicates import copies, encoders_of
+from lib.replicates import replicates as replicates
+from lib.replicates import scope as scope
 from lib.significance import holm as holm
 from lib.significance import sign_flip_test as sign_flip_test
 from lib.significance import smallest_p
@@ -33,28 +36,6 @@ class Line(NamedTuple):
 
     slope: Interval
     band: pd.DataFrame
-
-
-def replicates(table: pd.DataFrame) -> pd.Series:
-    """Label the replicate that each row belongs to.
-
-    With three encoder seeds or more, the replicate is the encoder: fine-tuning seeds of one encoder
-    are averaged, for they are not independent (Bouthillier et al. 2021, Accounting for Variance in
-    Machine Learning Benchmarks). With fewer, each pair of encoder and seed is a replicate and
-    conclusions hold given the encoders.
-    """
-    if table["encoder_seed"].nunique() >= 3:
-        return table["encoder_seed"].astype(str)
-    return table["encoder_seed"].astype(str) + "/" + table["seed"].astype(str)
-
-
-def scope(table: pd.DataFrame) -> str:
-    """Say in a few words which replicates an interval over them covers."""
-    encoders, runs = table["encoder_seed"].nunique(), replicates(table).nunique()
-    if encoders >= 3:
-        return f"{encoders} encoders"
-    given = "one encoder" if encoders == 1 else f"these {encoders} encoders"
-    return f"{runs} seed{'s' * (runs > 1)}, given {given}"
 
 
 def log_odds(value: pd.Series, n: pd.Series) -> pd.Series:
@@ -130,18 +111,19 @@ def over_replicates(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFr
     """Average `value` within each replicate, then give the t interval over replicates, per `by`.
 
     Columns: `by`, mean, low, high, and the numbers of replicates and languages. Covers the
-    replicates; languages and examples are taken as they are. Where replicates are seeds, and none
-    changes what an encoder gives (retrieval without any training), they are copies, and encoders
-    are counted, without an interval.
+    replicates; languages and examples are taken as they are. Of rows that no seed changes
+    (`lib.replicates.copies`) encoders are counted, without an interval.
     """
     rows = []
-    for key, group in frame.dropna(subset=[value]).groupby(by, sort=False):
+    frame = frame.dropna(subset=[value]).reset_index(drop=True)
+    same = copies(frame, value)
+    for key, group in frame.groupby(by, sort=False):
         row = dict(zip(by, key, strict=True))
         by_replicate = group.groupby("replicate")[value].mean()
         found, number = t_interval(by_replicate.to_numpy()), len(by_replicate)
-        encoders = by_replicate.groupby(by_replicate.index.astype(str).str.split("/").str[0])
-        if encoders.ngroups < number and encoders.nunique().max() == 1:
-            found, number = Interval(found.mean, np.nan, np.nan), encoders.ngroups
+        if same[group.index].all():
+            number = encoders_of(by_replicate.index).nunique()
+            found = Interval(found.mean, np.nan, np.nan)
         row |= found._asdict() | {"replicates": number, "languages": group.language.nunique()}
         rows.append(row)
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "replicates", "languages"])

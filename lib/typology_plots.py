@@ -132,7 +132,8 @@ def coefficients(
     """
     drawn = effects.copy()
     drawn[["estimate", "standard_error", "low", "high"]] *= 100
-    drawn["unit"] = "points per standard deviation"
+    drawn[["slope", "slope_low", "slope_high"]] *= 100
+    drawn["unit"] = "points per standard deviation; slope: per unit"
     measures = list(dict.fromkeys(drawn["measure"]))
     named = drawn["term"].where(drawn["term"] != "distance", drawn["measure"])
     drawn["label"] = named.map(labels)

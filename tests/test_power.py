@@ -186,6 +186,7 @@ def test_the_answer_is_worded_from_the_numbers() -> None:
     words = power_answer.sentences(PARTS, "p", ("ud_parsing", "stsb"), ["udpos", "xnli"])
     # sqrt(0.01**2 + 0.01**2 / 12) = 0.0104; times sqrt(0.36) and sqrt(8.26).
     assert "standard deviation of 1.0 points (95 % 0.6 to 3.0" in words
+    assert "the noise of single values alone makes 0.3)" in words  # 0.01 / sqrt(12)
     assert "udpos, xnli; 5 replicates, 12 languages, 6 families" in words
     row = power.table(PARTS, [5], [12], [0.02]).iloc[0]
     found, low, high = (round(100 * row[end]) for end in ("power", "low", "high"))
@@ -204,6 +205,13 @@ def test_the_answer_says_what_cannot_be_seen() -> None:
     assert "over 4 families cannot give p below 0.125: at 5 % they see no difference" in words
     assert "more than 200 replicates" in words
     assert "More languages" not in words
+
+
+def test_replicates_are_not_said_to_vary_by_less_than_single_values_do() -> None:
+    words = power_answer.sentences(PARTS._replace(replicate=0.0), "p", ("a", "b"), ["t"])
+    # 0.01 / sqrt(12) = 0.0029, the lower end too; times sqrt(8.26) at the upper.
+    assert "standard deviation of 0.3 points (95 % 0.3 to 0.8, for" in words
+    assert "alone makes 0.3; no variance between replicates was seen beyond it)" in words
 
 
 def test_seconds_of_a_replicate_add_the_mean_of_every_kind_of_cell(

@@ -230,6 +230,19 @@ def test_what_no_seed_changes_has_no_interval_and_counts_encoders():
     assert found["three"]["replicates"] == 3 and found["three"]["low"] > 0
 
 
+def test_trained_runs_that_tie_by_chance_are_runs_still():
+    # Two runs of the first encoder tie in German, not in French; parsing ties in both, trained.
+    rows = [("none", "xnli", "de", 0.5, 1, 1), ("none", "xnli", "de", 0.4, 2, 2),
+            ("none", "xnli", "de", 0.5, 3, 1), ("none", "xnli", "fr", 0.3, 1, 1),
+            ("none", "xnli", "fr", 0.3, 2, 2), ("none", "xnli", "fr", 0.2, 3, 1)]  # fmt: skip
+    rows += [("ud_parsing", "bucc", "de", 0.1 * encoder, seed, encoder)
+             for seed, encoder in ((1, 1), (2, 2), (3, 1))]  # fmt: skip
+    table = tidy(rows)
+    table = table.assign(replicate=statistics.replicates(table))
+    found = statistics.over_replicates(table, ["condition", "target", "language"], "value")
+    assert (found["replicates"] == 3).all() and found["low"].notna().all()
+
+
 @pytest.mark.parametrize("families", [2, 16, 20])
 def test_the_smallest_p_is_that_of_values_that_all_agree(families: int):
     smallest = statistics.sign_flip_test(np.ones(families), list(range(families)))

@@ -199,6 +199,9 @@ def best(claimed: float, study: Study, conditions: list[str]) -> Finding:
     estimate, chosen = evidence.best_per_target(study, conditions)
     verdict = evidence.judge_size(estimate, claimed, study.is_reference)
     words = ", ".join(f"{target}: {name}" for target, name in chosen.items())
+    own = set(evidence.developed(study)["target"])
+    if others := [target for target in chosen if target not in own]:
+        words += f"; {', '.join(others)} without such data: the best on average over the others"
     note = f"chosen on English development data ({words}); zero-shot languages; {study.setting}"
     return _estimated(estimate, verdict, note)
 

@@ -83,15 +83,27 @@ class Tagger(Head):
 
 
 class PairClassifier(Head):
-    """Classify a pooled sentence pair that one encoder reads together (`cross`)."""
+    """Classify a pooled sentence pair that one encoder reads together (`cross`).
+
+    `first` is the stock head of `XLMRobertaForSequenceClassification`: of the first token, a layer
+    of the encoder's width and tanh. `mean` has no layer before its output.
+    """
+
+    stock = True  # whether `first` has the stock head's layer
 
     def __init__(self, encoder: Any, outputs: int, pooling: str) -> None:
         super().__init__(encoder, outputs)
-        self.pooling = pooling
+        self.pooling, self.dense = pooling, None
+        if self.stock and pooling == "first":
+            self.dense = nn.Linear(encoder.config.hidden_size, encoder.config.hidden_size)
+            nn.init.normal_(self.dense.weight, std=0.02)
+            nn.init.zeros_(self.dense.bias)
 
     def pooled(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return one vector per sequence: [n, width]."""
-        return encoders.pool(self.hidden(input_ids, attention_mask), attention_mask, self.pooling)
+        hidden = self.hidden(input_ids, attention_mask)
+        vectors = encoders.pool(hidden, attention_mask, self.pooling)
+        return vectors if self.dense is None else self.dropout(torch.tanh(self.dense(vectors)))
 
     @staticmethod
     def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:
@@ -126,6 +138,8 @@ class BiEncoder(PairClassifier):
 
     Reimers & Gurevych 2019 (arXiv 1908.10084), section 3.
     """
+
+    stock = False
 
     @staticmethod
     def collate(features: list[Feature], pad_id: int) -> dict[str, torch.Tensor]:

@@ -128,10 +128,11 @@ class Condition(Strict):
 
     `task` empty is no training at all. `text_of` is the task on whose text MLM continues.
     `shuffled` permutes the trees of each sentence. `pair` names the model of a sentence pair: one
-    encoder over both (`cross`), or two vectors (`bi`), pooled as `pooling` says. `parser` names
-    the parsing head: see `lib.parsers`. `translated` trains on translations of the training set
-    into these languages, together, instead of on English (`all`: every language of the profile
-    that has one, English included). `budget` stands in place of the profile's `intermediate`;
+    encoder over both (`cross`), or two vectors (`bi`). `pooling` makes one vector of its tokens
+    (`lib.heads.PairClassifier`), `parser` names the parsing head (`lib.parsers`). `translated`
+    trains on translations of the training set into these languages, together, instead of on English
+    (`all`: every language of the profile that has one, English included). `budget` stands in place
+    of the profile's `intermediate`;
     `examples` trains on the first so many of the shuffled examples (0: all), on the same budget.
     `seeds` are those of the profile that run this condition (none named: all).
 

@@ -43,7 +43,7 @@ def copies(frame: pd.DataFrame, value: str) -> pd.Series:
         return marked
     block = ["condition", *({"target", "measure"} & set(frame))]
     for _, rows in frame[frame["condition"].isin(UNTRAINED)].groupby(block):
-        values = rows.groupby("replicate")[value].agg(lambda found: tuple(sorted(found)))
+        values = rows.groupby("replicate")[value].agg(lambda found: str(sorted(found)))
         by_encoder = values.groupby(encoders_of(values.index))
         alike = by_encoder.nunique().max() == 1 and by_encoder.ngroups < len(values)
         marked.loc[rows.index] = alike

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import evidence, profile
+from lib import evidence, findings, profile
 from lib.evidence import CONTRADICTED, SUPPORTED, UNDECIDED, Count, Estimate, Study
 
 FULL = profile.load("world_full", whole=True)
@@ -120,6 +120,8 @@ def test_the_best_condition_is_chosen_on_english_development_data_and_never_on_t
     # Retrieval has no development data: squad_v2 is best on average over the others.
     assert chosen == {"panx": MNLI, "xnli": SQUAD, "tatoeba": SQUAD}
     assert found.mean == pytest.approx((4 + 1 + 1) / 3)
+    note = findings.best(7.0, study(scores), [MNLI, SQUAD]).note
+    assert "; tatoeba without such data: the best on average over the others)" in note
     for key in list(scores):
         if key[-1] == "test":
             scores[key] = 1 - scores[key]

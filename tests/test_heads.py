@@ -271,6 +271,26 @@ def test_the_bi_classifier_reads_both_means_and_their_distance(small_encoder: An
     assert alone == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_head_on_the_first_token_is_the_stock_one_of_transformers(small_encoder: Any) -> None:
+    from transformers import XLMRobertaForSequenceClassification
+
+    model = small_encoder().eval()
+    head = heads.make(tasks.get("xnli"), model, pooling="first").eval()
+    stock = XLMRobertaForSequenceClassification(model.config).eval()
+    stock.roberta.load_state_dict(model.state_dict())
+    for parameter in stock.classifier.parameters():
+        torch.nn.init.normal_(parameter)
+    head.dense.load_state_dict(stock.classifier.dense.state_dict())
+    head.output = stock.classifier.out_proj
+    ids = torch.tensor([[0, 5, 6, 2], [0, 7, 2, PAD]])
+    with torch.no_grad():
+        logits = head.output(head.pooled(ids, (ids != PAD).long()))
+        expected = stock(input_ids=ids, attention_mask=(ids != PAD).long()).logits
+    assert torch.allclose(logits, expected, atol=1e-5) and logits.abs().max() > 0.1
+    # Two vectors that are compared by their cosine have no such layer (Reimers & Gurevych 2019).
+    assert heads.make(tasks.get("stsb"), model, "bi", "first").dense is None
+
+
 def test_choices_compete_within_their_example(small_encoder: Any) -> None:
     model = small_encoder().eval()
     head = made("multiple_choice", model)

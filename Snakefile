@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 
-from lib import cluster, paths, profile
+from lib import cluster, parent, paths, profile
 
 S = profile.load(config.get("profile", "world"))
 RESULTS = paths.results(S.name)
@@ -21,6 +21,10 @@ TARGETS = list(S.targets) if TOGETHER == "target" else ["all"]
 TRAINED = {name for name, condition in S.conditions.items() if condition.task}
 if TRAINED:
     TRAINED.add("all")
+
+
+if "--target-jobs" in sys.argv:  # this is a job on a cluster
+    parent.tell_children()
 
 
 # Where everything lies, for jobs that start in an environment of their own (SLURM's have this one).

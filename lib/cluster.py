@@ -63,7 +63,7 @@ def resources(study: Profile, phase: str) -> dict[str, Any]:
     return {
         "mem_mb": asked.memory_gb * 1000,
         "runtime": max(1, round(asked.hours * 60)),
-        **({"gpu": asked.gpus} if asked.gpus else {}),
+        **({"gpu": asked.gpus, "nodes": 1} if asked.gpus else {}),
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset
 
 from lib import errors, paths
@@ -135,7 +136,12 @@ def _passing_on(running: list[subprocess.Popen]) -> Iterator[None]:
 
 
 def work(make: Callable[[], object]) -> None:
-    """Do the work of one process of several; end with the one that launched it, however it went."""
+    """Do the work of one process of several; end with the one that launched it, however it went.
+
+    Each has a GPU of its own from the start, where there are GPUs.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
     def wait() -> None:
         while os.read(0, 1):  # nothing is ever written there

@@ -168,6 +168,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether the device's memory is what failed: its matrix library has words of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)
+
+
 def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
     """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
 

@@ -163,7 +163,9 @@ def _read(
         try:
             with torch.inference_mode():
                 found = model({key: value.to(device) for key, value in batch.items()})
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not encoders.is_out_of_memory(error):
+                raise
             found, cause = None, str(error).partition("\n")[0]
         if found is not None:
             yield indices, found

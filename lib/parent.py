@@ -1,4 +1,6 @@
-"""End with the process that started this one, however that ended: nothing works on unseen.
+"""End with the process that started this one, and tell what this one started.
+
+However the parent ended: nothing works on unseen.
 
 `python -m lib.parent 4321 snakemake …` runs a module that ends with process 4321.
 """
@@ -10,6 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+
+import psutil
 
 LOOKS = 0.5  # seconds between two looks
 
@@ -23,6 +27,25 @@ def end_with(parent: int, end: Callable[[], None]) -> None:
         end()
 
     threading.Thread(target=look, daemon=True).start()
+
+
+def tell_children() -> None:
+    """Pass SIGTERM on to the children of this process, whatever else it does when it is told.
+
+    Where a site keeps jobs in control groups, SLURM tells the first process of a step alone: there
+    Snakemake, which would wait for its child until both are killed.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def pass_on() -> None:
+        while numbers := os.read(reading, 1):
+            if numbers[0] == signal.SIGTERM:
+                for child in psutil.Process().children():
+                    child.terminate()
+
+    threading.Thread(target=pass_on, daemon=True).start()
 
 
 def main() -> None:

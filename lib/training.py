@@ -6,6 +6,7 @@ Measured on two cores, the tricks matter and the loop does not; Trainer brings r
 import gc
 import json
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import Dataset, SequentialSampler, get_worker_info
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from lib import checkpoints, distributed, encoder
@@ -60,7 +61,9 @@ class _ReadyBatches(Trainer):
         while True:
             try:
                 return self._step(model, parts, whole, num_items_in_batch)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not encoder.is_out_of_memory(error):
+                    raise
                 largest = max(map(number_of_positions, parts))
                 cause = str(error).partition("\n")[0]
             # Beyond the handler, whose traceback holds on to what the step has computed.
@@ -125,6 +128,13 @@ class _ReadyBatches(Trainer):
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise InputError(f"weights are not finite at update {self.state.global_step}: lower "
                              f"learning_rate (now {self.args.learning_rate:g})")  # fmt: skip
+
+
+def _ready(items: list[Any]) -> Any:
+    """Return the one ready batch of a list of one."""
+    if get_worker_info():  # a process of its own makes it, whose end would be that of the training
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return items[0]
 
 
 class _StopOnBadLoss(TrainerCallback):
@@ -223,7 +233,7 @@ def train(
         model=model,
         args=arguments,
         train_dataset=batches,
-        data_collator=lambda items: items[0],
+        data_collator=_ready,
         callbacks=[_StopOnBadLoss(), _Progress(what), keeper, *callbacks],
     )
     trainer.remove_callback(_printer())

@@ -224,17 +224,26 @@ def test_a_loss_without_bound_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def short_of_memory(tokens: int) -> Callable[[Any], None]:
+OF_CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+OF_CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+
+
+def short_of_memory(tokens: int, error: Exception = OF_CUDA) -> Callable[[Any], None]:
     """Make a model that runs out of memory on more than so many tokens, after some of the work."""
 
     def wrap(model: torch.nn.Module) -> None:
         def refuse(module: Any, given: Any, named: dict[str, torch.Tensor], made: Any) -> None:
             if named["input_ids"].numel() > tokens:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+                raise error
 
         model.register_forward_hook(refuse, with_kwargs=True)
 
     return wrap
+
+
+def test_an_error_that_is_not_of_memory_is_raised_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        train(tmp_path, SIZES, short_of_memory(30, RuntimeError("device-side assert triggered")))
 
 
 @pytest.mark.parametrize("tokens", [30, 12])
@@ -244,7 +253,8 @@ def test_a_batch_too_large_for_the_memory_is_read_in_parts_with_the_same_gradien
     sizes = SIZES.model_copy(update={"dropout": 0.0})
     whole = train(tmp_path / "whole", sizes)
     capsys.readouterr()
-    parts = train(tmp_path / "parts", sizes, short_of_memory(tokens))
+    error = {"error": OF_CUBLAS} if tokens == 30 else {}
+    parts = train(tmp_path / "parts", sizes, short_of_memory(tokens, **error))
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, msg=name)
     said = capsys.readouterr().out.splitlines()

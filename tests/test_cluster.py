@@ -98,7 +98,8 @@ def test_one_machines_limits_do_not_throttle_a_cluster(slurm: Any, tmp_path: Pat
 def test_every_cell_of_a_big_profile_has_a_gpu_and_none_of_a_small_one() -> None:
     for name in ("xtreme_base", "xtreme_large"):
         study = profile.load(name, whole=True)
-        assert all(cluster.resources(study, phase)["gpu"] == 1 for phase in execution.PHASES[1:])
+        asked = [cluster.resources(study, phase) for phase in execution.PHASES[1:]]
+        assert all((each["gpu"], each["nodes"]) == (1, 1) for each in asked)
         assert "gpu" not in cluster.resources(study, "analysis")
     for name in ("tiny", "world", "world_full"):
         study = profile.load(name)
@@ -112,7 +113,7 @@ def test_a_profile_says_what_a_job_of_each_phase_asks_for(tmp_path: Path) -> Non
     file = tmp_path / "asks.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     study = profile.load(str(file))
-    asked = {"mem_mb": 64_000, "runtime": 90, "gpu": 4}
+    asked = {"mem_mb": 64_000, "runtime": 90, "gpu": 4, "nodes": 1}
     assert cluster.resources(study, "pretrain") == asked
     assert cluster.resources(study, "transfer") == {"mem_mb": 8000, "runtime": 240}
 
@@ -231,3 +232,34 @@ def test_snakemake_heeds_sigint_though_a_script_started_the_call_in_the_backgrou
         assert call.stdout is not None and call.stdout.readline() == "ready\n"
         call.send_signal(signal.SIGINT)
         assert call.wait(timeout=30) == -signal.SIGINT
+
+
+def test_what_a_job_runs_is_told_to_end_where_snakemake_alone_is(tmp_path: Path) -> None:
+    # As in a control group: SIGTERM reaches the first process of a step, which waits for its child.
+    (tmp_path / "Snakefile").write_text(f"""
+from lib import parent
+parent.tell_children()
+rule all:
+    output: "done"
+    shell: '''exec {sys.executable} -c "
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path('told').touch()))
+pathlib.Path('begun').touch()
+time.sleep(60)
+"'''
+""", encoding="utf-8")  # fmt: skip
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    path = os.pathsep.join([str(paths.REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL
+    ) as job:
+        wait_for(tmp_path / "begun")
+        job.terminate()
+        job.wait(20)
+    assert (tmp_path / "told").is_file()
+
+
+def wait_for(file: Path, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.05)

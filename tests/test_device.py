@@ -289,6 +289,17 @@ def test_a_recipe_that_does_not_fit_into_memory_is_left_out_with_a_line(
     assert capsys.readouterr().out.count("examples, padded does not fit into memory") == 1
 
 
+def test_a_recipe_that_fails_does_not_take_the_others_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no C compiler\nand a long trace")
+
+    monkeypatch.setattr(accelerator.stock, "train", fails)
+    assert compare("mlm")["recipe"].tolist() == [measuring.OURS]
+    assert "best flags, bfloat16 failed: RuntimeError: no C compiler\n" in capsys.readouterr().out
+
+
 def test_no_case_begins_late_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,7 +337,7 @@ sys.exit(__main__.main())
         env=environment, cwd=paths.REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "no number is kept" in done.stdout
+    assert "no number is kept" in done.stdout and " failed: " not in done.stdout
     assert all(f"tiny, {task}, " in done.stdout for task in ("mlm", "udpos", "xnli", "xquad"))
     assert not list(tmp_path.rglob("*.csv"))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_heads import KINDS, PAD, VOCABULARY, feature, made
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModel,
     BertConfig,
@@ -74,6 +75,31 @@ def test_packed_attention_is_attention_under_a_block_diagonal_mask() -> None:
     expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.7)
     found, _ = packing.attend(None, query, key, value, None, scaling=0.7, ends=ends, longest=8)
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_flash_attention_takes_packed_rows_and_has_a_gradient(dropout: float) -> None:
+    states = torch.randn(3, 1, 2, 14, 8, device="meta", dtype=torch.bfloat16, requires_grad=True)
+    ends = torch.tensor([0, 5, 6, 14], device="meta")
+    with Operators() as called:
+        found = packing._flash(*states.unbind(), ends, 8, dropout, 0.7)
+        found.sum().backward()
+    assert found.shape == (1, 14, 2, 8)
+    assert states.grad is not None and states.grad.shape == states.shape
+    forward = called.of["aten::_flash_attention_forward"]
+    assert forward[5:8] == (8, 8, dropout) and "aten::_flash_attention_backward" in called.of
+
+
+class Operators(TorchDispatchMode):
+    """Note which operators are called, and with what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: dict[str, tuple[Any, ...]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.of[func.name().removesuffix(".default")] = args
+        return func(*args, **(kwargs or {}))
 
 
 def test_gradients_are_those_of_padded_reading(model: Any) -> None:
@@ -162,6 +188,12 @@ def test_packed_batches_give_the_same_gradients_as_padded_ones(
 
 
 # Choice
+
+
+def test_the_check_of_the_kernels_does_not_hang_on_the_default_device(small_encoder: Any) -> None:
+    model = small_encoder()
+    with torch.device("meta"):  # as "cuda" is where the benchmark makes its models
+        assert packing._check(model, torch.float32) == ""
 
 
 def test_a_processor_pads_unless_it_is_told_to_pack(small_encoder: Any) -> None:

@@ -1,14 +1,18 @@
 """Training resumes exactly, and batches hold what they promise."""
 
+import os
+import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from lib import batches, encoder, heads, training
-from lib.errors import InputError
+from lib.errors import InputError, Stopped
 from lib.profile import Encoder
 
 SPECIAL = batches.SpecialTokens(start=0, end=2, pad=1, mask=49, every=(0, 1, 2, 3, 49))
@@ -69,6 +73,29 @@ def test_batches_that_other_processes_make_train_to_the_same_weights(
     assert workers == [1]
     for name, weight in whole.items():
         assert torch.equal(weight, overlapped[name]), name
+
+
+def test_sigterm_to_the_process_that_makes_batches_too_leaves_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training.TrainingArguments
+    monkeypatch.setattr(training, "encoder", SimpleNamespace(device=lambda: torch.device("cuda")))
+    monkeypatch.setattr(
+        training, "TrainingArguments", lambda **how: made(**how | {"dataloader_pin_memory": False})
+    )
+    begun: list[int] = []
+
+    def tell(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+        begun.append(state.global_step)
+        if begun[-1] == 3:  # from elsewhere, as a cluster does; the worker first
+            worker = psutil.Process().children()[0].pid
+            subprocess.run(["kill", "-TERM", str(worker), str(os.getpid())], check=True)
+            time.sleep(0.5)
+
+    monkeypatch.setattr(training._Progress, "on_step_end", tell, raising=False)
+    with pytest.raises(Stopped):
+        _train(tmp_path, checkpoint_minutes=10)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
 
 
 def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path: Path, record: Any) -> None:

@@ -163,7 +163,7 @@ class Stopwatch:
 
 
 def _compare(name: str, shape: Shape, case: Case, rate: float, smallest: bool) -> pd.DataFrame:
-    """Run the recipes of a case side by side; one that does not fit into memory is left out."""
+    """Run the recipes of a case side by side; one that fails is left out, with a line."""
     updates, first = (3, 1) if smallest else (32, 6)
     if smallest:
         case = Case(case.task, min(case.length, 64), 2, tokens=128 if case.tokens else 0)
@@ -179,8 +179,11 @@ def _compare(name: str, shape: Shape, case: Case, rate: float, smallest: bool) -
             torch.cuda.reset_peak_memory_stats()
         try:
             amount, seconds, found = _run(every[recipe], shape, first)
-        except torch.cuda.OutOfMemoryError:
-            print(f"{name}, {case.name}: {recipe} does not fit into memory", flush=True)
+        except Exception as error:  # what the others have found is not to be lost with it
+            full = isinstance(error, torch.cuda.OutOfMemoryError)
+            why = f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            why = "does not fit into memory" if full else why
+            print(f"{name}, {case.name}: {recipe} {why}", flush=True)
             amount, seconds, found = float("nan"), float("nan"), {}
         facts[recipe].append(found)
         return amount, seconds

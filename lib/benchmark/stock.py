@@ -114,7 +114,7 @@ def predict(
 
 
 def _arguments(folder: str, **options: Any) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=folder,
         report_to=[],
         disable_tqdm=True,
@@ -124,6 +124,8 @@ def _arguments(folder: str, **options: Any) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         **options,
     )
+    arguments._n_gpu = 1  # as ours: of several it would make copies in threads
+    return arguments
 
 
 def _trainer(model: Any, arguments: TrainingArguments, collate: Collate, **data: Any) -> Trainer:

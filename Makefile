@@ -18,10 +18,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 export DATA_ROOT
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: figures test test-faults test-lab report plan check mirror bench bench-gpu lab lint clean
+.PHONY: figures test test-faults test-gpu test-lab report plan check mirror bench bench-gpu lab lint clean
 
 figures: .venv/installed
-	@$(BIN)/python -m lib.workflow $(PROFILE) --cores $(CORES) --executor $(EXECUTOR) --jobs $(JOBS) \
+	@$(BIN)/python -m lib.workflow "$(PROFILE)" --cores $(CORES) --executor $(EXECUTOR) --jobs $(JOBS) \
 		$(SNAKEMAKE_ARGUMENTS)
 
 test: .venv/installed
@@ -33,23 +33,27 @@ test-faults: .venv/installed
 	@FAULTS=20 FAULTS_LOG=$(CURDIR)/.faults.csv $(PYTEST) -rs
 	@mv .faults.csv tests/faults.csv && $(BIN)/python tests/faults_table.py --write
 
+# What a GPU computes, against a processor: on a machine that has one.
+test-gpu: .venv/installed
+	@TEST_GPU=1 $(BIN)/python -m pytest tests/test_gpu.py -q -rs
+
 # Every notebook in a real JupyterLab in headless Chromium: some minutes; says what it needs.
 test-lab: .venv/installed
 	@$(BIN)/python -m pytest tests/browser/jupyterlab.py -q -rs -s
 
 # One page of HTML with every analysis and the provenance of every number: results/<profile>/.
 report: .venv/installed
-	@$(BIN)/python -m lib.report $(PROFILE)
+	@$(BIN)/python -m lib.report "$(PROFILE)"
 
 plan: .venv/installed
-	@$(BIN)/python -m lib.plan $(PROFILE) $(if $(TERAFLOPS),--teraflops $(TERAFLOPS)) $(if $(GPUS),--devices $(GPUS)) $(if $(PRICE),--price $(PRICE))
+	@$(BIN)/python -m lib.plan "$(PROFILE)" $(if $(TERAFLOPS),--teraflops $(TERAFLOPS)) $(if $(GPUS),--devices $(GPUS)) $(if $(PRICE),--price $(PRICE))
 
 # Every cell there and whole, scores as their predictions give them: a line per problem, then exit code 1.
 check: .venv/installed
-	@$(BIN)/python -m lib.verification $(PROFILE)
+	@$(BIN)/python -m lib.verification "$(PROFILE)"
 
 mirror: .venv/installed
-	@$(BIN)/python -m lib.hub_mirror $(PROFILE) --folder $(MIRROR) $(if $(LIST),--list) $(if $(FROM),--downloads $(FROM))
+	@$(BIN)/python -m lib.hub_mirror "$(PROFILE)" --folder "$(MIRROR)" $(if $(LIST),--list) $(if $(FROM),--downloads "$(FROM)")
 
 bench: .venv/installed
 	@$(BIN)/python -m lib.benchmark

@@ -5,10 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from lib import ccgbank, pairing, tasks, typology
 from lib.errors import InputError
 from lib.profile import MAXIMUM_LENGTH, Budget, Condition, Profile, data_root, encoder_path
 
+# What is read of an existing encoder's settings, and of phase 1's by MLM in phase 2.
+AS_IT_IS = {"path", "revision", "attention", "precision"}
+OF_MLM = {"tokens", "block_tokens", "masking_probability", "language_exponent", "text_characters"}
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -28,6 +33,8 @@ def check(profile: Profile, file: str) -> None:
                          f"attention_heads, {encoder.attention_heads}")  # fmt: skip
     if not encoder.path:
         _check_own_encoder(profile, file)
+    else:
+        _check_given_encoder(profile, file)
     if 0 in (*profile.seeds, *profile.seeds.values()):
         raise InputError(f"{file}: seeds: 0 stands for all of them; expected other numbers")
     if "all" in profile.conditions:
@@ -88,6 +95,10 @@ def check(profile: Profile, file: str) -> None:
     for target in profile.clean_targets:
         if target not in profile.targets:
             raise InputError(f"{file}: clean_targets: {target!r} is not one of the targets")
+        if tasks.get(target).kind == "retrieval":
+            raise InputError(f"{file}: clean_targets: {target!r} has no score in the source "
+                             "language, and so no transfer gain: expected other targets"
+                             )  # fmt: skip
     if profile.world is not None:
         from lib.world import Settings
 
@@ -189,6 +200,23 @@ def _check_repeats(profile: Profile, file: str) -> None:
         repeated = [value for value, number in Counter(listed).items() if number > 1]
         if repeated:
             raise InputError(f"{file}: {key}: {repeated[0]!r} is listed twice, expected once")
+
+
+def _check_given_encoder(profile: Profile, file: str) -> None:
+    """Refuse what an existing encoder settles by itself, and one that would count as several."""
+    given: list[tuple[str, BaseModel, set[str]]] = [("encoder", profile.encoder, AS_IT_IS)]
+    if not profile.pretraining.tokens:
+        given.append(("pretraining", profile.pretraining, OF_MLM))
+        numbers = set(profile.seeds.values())
+        if len(numbers) > 1 and "{seed}" not in profile.encoder.path:
+            raise InputError(f"{file}: seeds: found encoders {', '.join(map(str, numbers))}, which "
+                             "are one and the same: expected one number, or {seed} in encoder.path"
+                             )  # fmt: skip
+    for key, settings, kept in given:
+        if ignored := sorted(settings.model_fields_set - kept):
+            raise InputError(f"{file}: {key}.{ignored[0]}: is not read beside encoder.path"
+                             f"{' without pretraining.tokens' * (key == 'pretraining')}; expected "
+                             f"only {', '.join(sorted(kept))}")  # fmt: skip
 
 
 def _check_own_encoder(profile: Profile, file: str) -> None:

@@ -136,7 +136,7 @@ def load_training(
     if not examples:
         raise InputError(f"{task.name}: its training data {', '.join(names)} hold no example")
     whole = not limit and tuple(names) == task.train and profile.world is None
-    if whole and len(examples) != task.published_size:
+    if whole and len(examples) != task.published_size > 0:
         print(f"{task.name}: {len(examples):,} training examples; published: "
               f"{task.published_size:,}")  # fmt: skip
     labels = _labels(examples)
@@ -249,6 +249,8 @@ def _table(dataset: str, config: str, split: str, root: Path | None) -> Any:
             raise InputError(f"{dataset} {config}: {cause}; what is read is kept in "
                              f"HF_DATASETS_CACHE, {datasets.config.HF_DATASETS_CACHE}"
                              ) from None  # fmt: skip
+        if isinstance(error, FileNotFoundError):  # files that a card names are not there
+            raise InputError(f"{dataset} {config}: {said.partition(chr(10))[0]}") from None
         raise InputError(f"{dataset} {config}: cannot be read; expected splits with the columns of "
                          f"its card and of each other, found {_difference(files)}"
                          ) from None  # fmt: skip

@@ -48,7 +48,8 @@ def updates_of(size: Size, budget: Budget) -> int:
 def shares(examples: dict[str, int], cap: int, temperature: float) -> dict[str, float]:
     """Return each task's share of the updates, as `lib.mixture` draws them."""
     weights = {name: min(n, cap or n) ** (1 / temperature) for name, n in examples.items()}
-    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    total = sum(weights.values()) or 1.0  # of tasks whose sizes no table holds
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _train(shape: Shape, size: Size, budget: Budget, updates: float) -> Load:

@@ -136,6 +136,9 @@ def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
         raise InputError(f"encoder {folder}: no tokenizer: {_said(error)}") from None
     if not tokenizer.is_fast:
         raise InputError(f"encoder {folder}: its tokenizer is not a fast one; offsets are needed")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(f"encoder {folder}: no tokenizer: it has no file of tokens, such as "
+                         "tokenizer.json")  # fmt: skip
     absent = [name for name in SPECIAL if getattr(tokenizer, f"{name}_token") is None]
     if absent:
         raise InputError(f"encoder {folder}: its tokenizer has no {' or '.join(absent)} token: "
@@ -149,12 +152,15 @@ def load_tokenizer(folder: str | Path, revision: str = "") -> Any:
 
 
 def _check_vocabulary(tokenizer: Any, folder: str | Path, revision: str) -> None:
-    """Refuse the tokenizer of another encoder, where it can be told."""
+    """Refuse the tokenizer of another encoder, where it can be told; limit it to its positions."""
     try:
         known = _configuration(folder, revision)
     except Exception:  # a tokenizer alone; without a configuration no encoder is loaded
         return
     size, padding = getattr(known, "vocab_size", None), getattr(known, "pad_token_id", None)
+    if places := getattr(known, "max_position_embeddings", None):
+        before = (padding or 0) + 1 if "roberta" in known.model_type else 0
+        tokenizer.model_max_length = min(tokenizer.model_max_length, places - before)
     if size is not None and len(tokenizer) > size:
         raise InputError(f"encoder {folder}: its tokenizer has {len(tokenizer):,} tokens, the "
                          f"encoder {size:,}")  # fmt: skip

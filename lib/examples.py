@@ -70,6 +70,6 @@ def look_at(run: Run) -> pd.DataFrame:
             gold, chosen = (sample["choices"][place(str(e))] for e in (sample["label"], predicted))
             rows += [{"given": given, "gold": gold, "predicted": chosen}]
         else:
-            sides = {side: sample[side] for side in ("sentence1", "sentence2")}
+            sides = {s: sample[s] for s in ("sentence1", "sentence2") if s in sample}
             rows += [sides | {"gold": sample["label"], "predicted": predicted}]
     return pd.DataFrame(rows)

@@ -159,7 +159,11 @@ def _pairs(
     task: Task, examples: Sequence[Example], tokenizer: Any, length: int, pair: str
 ) -> list[Feature]:
     first = [example["sentence1"] for example in examples]
-    second = [example["sentence2"] for example in examples]
+    alone = "sentence2" not in examples[0]
+    second = None if alone else [example["sentence2"] for example in examples]
+    if pair == "bi" and alone:
+        raise InputError(f"{task.name}: pair: found 'bi', but it has single sentences: its columns "
+                         "name no sentence2")  # fmt: skip
     if pair == "bi":
         sides = [tokenizer(side, truncation=True, max_length=length) for side in (first, second)]
         for encoded in sides:
@@ -168,7 +172,7 @@ def _pairs(
         sequences = [list(both) for both in pairs]
     else:
         joined = tokenizer(first, second, truncation="longest_first", max_length=length)
-        _say_cut(joined, f"pairs of {task.name}", length)
+        _say_cut(joined, f"{'sentences' if alone else 'pairs'} of {task.name}", length)
         sequences = [[ids] for ids in joined["input_ids"]]
     index = {label: i for i, label in enumerate(task.labels)}
     return [

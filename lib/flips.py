@@ -154,7 +154,7 @@ def described(task: Task, example: Example) -> dict[str, Any]:
         return {"sentence": example["source"], "translation": example["target"]}
     return {
         "first": example["sentence1"],
-        "second": example["sentence2"],
+        "second": example.get("sentence2", ""),
         "right": str(example["label"]),
     }
 

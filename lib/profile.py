@@ -6,6 +6,7 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -299,7 +300,11 @@ def encoder_path(profile: Profile, seed: int | None = None) -> str:
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; see lib/profile.py for the keys there are"
-    return f"{error['msg']}, found {quote(error['input'])}"
+    hint = ""
+    if isinstance(error["input"], str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", error["input"]):
+        number, _, power = error["input"].partition("e")
+        hint = f"; YAML takes it for text: write {number}.0e{power}"
+    return f"{error['msg']}, found {quote(error['input'])}{hint}"
 
 
 def data_root(profile: Profile) -> Path | None:

@@ -9,13 +9,10 @@ from typing import Literal
 
 from lib.errors import InputError
 
-Kind = Literal[
-    "parsing", "tagging", "regression", "classification", "multiple_choice", "span", "retrieval",
-    "mlm",
-]  # fmt: skip
-Family = Literal[
-    "syntactic", "semantic similarity", "inference", "commonsense", "question answering", "text"
-]
+Kind = Literal["parsing", "tagging", "regression", "classification", "multiple_choice", "span",
+               "retrieval", "mlm"]  # fmt: skip
+Family = Literal["syntactic", "semantic similarity", "inference", "commonsense",
+                 "question answering", "text"]  # fmt: skip
 
 UPOS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
@@ -44,6 +41,13 @@ class Source:
     identifier_prefix: str = ""
 
 
+# What can be reported of a task of each kind.
+REPORTED = {
+    "parsing": ("las", "uas"), "tagging": ("f1", "accuracy"), "regression": ("pearson", "spearman"),
+    "span": ("score", "f1", "exact_match"), "retrieval": ("accuracy", "f1"), "mlm": ("accuracy",),
+    "classification": ("accuracy",), "multiple_choice": ("accuracy",)}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Describe one task; `published_size` is the number of examples of a full training load.
@@ -53,7 +57,8 @@ class Task:
     training data hold (`features.with_labels`), and a label first seen in evaluation is a miss.
     `label_range` is the scale of a regression. `reported` is the metric a study reports,
     `answer_rules` how answers are compared (`lib.answers`). `languages` is XTREME's own list for a
-    target (evaluate.py, XTREME_TASK2LANGS); a profile takes what it has of it.
+    target (evaluate.py, XTREME_TASK2LANGS); a profile takes what it has of it. Without `sentence2`
+    among its columns a classification is of single sentences.
     """
 
     name: str
@@ -71,6 +76,15 @@ class Task:
     languages: tuple[str, ...] = ()
     published_size: int = 0
     answer_rules: Literal["squad", "mlqa", "squad_v2"] = "squad"
+
+    def __post_init__(self) -> None:
+        """Refuse a row that nothing could be trained, looked at or reported by."""
+        sound = {"reported": self.reported in REPORTED[self.kind]}
+        if self.kind not in ("retrieval", "mlm"):
+            sound |= {"train": bool(self.train), "validation": bool(self.validation)}
+        for key in (key for key, fine in sound.items() if not fine):
+            found = f"{self.name}.{key}: found {getattr(self, key)!r}"
+            raise InputError(f"lib/tasks.py: {found}, which a {self.kind} task cannot have")
 
 
 _TAGS = {"words": "tokens", "tags": "pos_tags"}

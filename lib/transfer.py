@@ -164,8 +164,8 @@ def evaluation_sets(
         languages = [code for code in languages if code != settings.source_language]
     listed = [code for code in languages if settings.world is not None or code in task.languages]
     if 0 < len(listed) < len(languages):
-        print(f"{task.name}: XTREME evaluates it in {len(listed)} of these {len(languages)} "
-              "languages")  # fmt: skip
+        print(f"{task.name}: its row in lib/tasks.py lists {len(listed)} of these {len(languages)} "
+              "languages, as XTREME does")  # fmt: skip
     for code in listed:
         examples = corpora.load(settings, source, code, budget.evaluation_examples, required=False)
         if examples:

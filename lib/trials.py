@@ -20,7 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from lib import checks, paths, pretraining, profile
-from lib.errors import InputError
+from lib.errors import InputError, Stopped
 from lib.profile import Profile
 
 MOST_UPDATES = 30_000
@@ -153,5 +153,5 @@ def _mapping(text: str) -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         main()
-    except InputError as error:
+    except (InputError, Stopped) as error:
         sys.exit(str(error))

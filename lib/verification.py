@@ -299,6 +299,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for line in found.problems:
         print(line)
+    if found.problems:
+        print("to make a cell again: delete its folder, then call make figures")
     print("\n".join(describe(found, time.perf_counter() - started)))
     return 1 if found.problems else 0
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
@@ -40,14 +41,17 @@ from lib.results import Cell
 STARTS = re.compile(r"Job \d+: (.*)")
 DRY = {"-n", "--dry-run", "--dryrun"}
 FAILS = "Error in rule"
+USAGE = 2  # exit status of a command line that is wrong
 STATUS = re.compile(r"SLURM status is: '(\w+)'")
 AGAIN = 20.0  # seconds after which Snakemake is told to end once more
 # Snakemake's own errors, but those that say again that a job failed; the rest stands in its log.
 SAYS = re.compile(
-    r"(?!RuleException|CalledProcessError|WorkflowError:\s*$)\w*(Error|Exception)\b|"
+    r"(?!RuleException|CalledProcessError|\w+:\s*$)\w*(Error|Exception)\b|"
     r"Nothing to be done|Complete log|Trying to restart"
 )
-HEADS = re.compile(r"WorkflowError:\s*$")  # what is wrong stands in the next line
+HEADS = re.compile(
+    r"(WorkflowError|MissingRuleException):\s*$"
+)  # what is wrong stands in the next line
 REPEATS = "At least one job did not complete successfully"
 
 
@@ -67,14 +71,14 @@ def cells(settings: Profile) -> dict[Cell, dict[str, Any]]:
     return grid
 
 
-def check_existing(settings: Profile) -> list[Cell]:
+def check_existing(settings: Profile) -> tuple[list[Cell], list[Path]]:
     """Compare every finished cell with the profile; return the cells that are still to be made.
 
-    Raises InputError naming the first differing key, so that nothing is skipped or overwritten
-    silently. Removes the record of a kernel of several cells where one of them, or its notebook, is
-    missing: what else stands is not made again.
+    And the records of kernels of several cells of which one, or the notebook, is missing: they
+    would pass for it, and have to go; what else stands is not made again. Raises InputError naming
+    the first differing key, so that nothing is skipped or overwritten silently.
     """
-    grid = cells(settings)
+    grid, stale = cells(settings), []
     missing = [cell for cell, wanted in grid.items() if results.read(cell, wanted) is None]
     for file in paths.results(settings.name).glob("*/**/run.json"):
         parts = file.relative_to(paths.results(settings.name)).parent.parts
@@ -94,8 +98,8 @@ def check_existing(settings: Profile) -> list[Cell]:
         hashes = {cell.key: profile.digest(wanted) for cell, wanted in inside.items()}
         whole = results.stands_for(together, hashes) and (file.parent / "notebook.ipynb").is_file()
         if inside.keys() & set(missing) or not whole:
-            file.unlink()  # it would pass for what is missing
-    return missing
+            stale.append(file)
+    return missing, stale
 
 
 def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: str = "100") -> int:
@@ -117,17 +121,19 @@ def run(name: str, cores: str, extra: list[str], executor: str = "local", jobs: 
     lock, before = calls.hold(folder)
     with lock:
         options = []
-        if executor == "slurm" and not DRY & {*extra}:
+        dry = bool(DRY & {*extra})
+        if executor == "slurm" and not dry:
             _clear_queue(folder, before)
-        if not DRY & {*extra}:
+        if not dry:
             calls.sign(lock)
         if executor != "local":
             options = cluster.options(executor, jobs, folder)
-        missing = check_existing(settings)
+        missing, stale = check_existing(settings)
         # Snakemake does not look for the inputs of what stands: what is stale must go.
         if missing or not (paths.figures(settings.name) / "answer.md").is_file():
-            for made in folder.glob("analysis_*/notebook.ipynb"):
-                made.unlink()
+            stale += folder.glob("analysis_*/notebook.ipynb")
+        for made in stale:
+            print(f"would be made again: {made}") if dry else made.unlink()
         told = command(settings, name, cores, extra, options)
         return _call(settings, told, at_once, lock.fileno(), missing, executor)
 
@@ -256,11 +262,12 @@ def _follow(
         if on_a_cluster:
             threading.Thread(target=_insist, args=(running, told, AGAIN), daemon=True).start()
         watching.start()
-        headed = False
+        headed, last = False, deque[str](maxlen=3)
         for line in chain(running.stdout or (), [""]):
             if headed and not line.startswith(REPEATS):
                 print(f"Snakemake: {line.strip()}", flush=True)
             headed = bool(HEADS.match(line))
+            last += [line.rstrip()] if line.strip() else []
             if failure and not line.startswith(" ") and (_is_told(failure) or not line):
                 print(failed(failure), flush=True)
                 failure = []
@@ -275,6 +282,8 @@ def _follow(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ended.set()
     watching.join()
+    if running.returncode == USAGE:
+        print("\n".join(f"Snakemake: {line}" for line in last), flush=True)
     return running.returncode
 
 

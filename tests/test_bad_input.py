@@ -49,7 +49,7 @@ def real_content() -> dict[str, Any]:
     """Return a profile of real languages; the encoder of its second seed is yet to be taken."""
     return {
         "summary": "One update.", "languages": ["en", "de", "zh"],
-        "encoder": {"path": "ours/letters"}, "pretraining": {}, "intermediate": BUDGET,
+        "encoder": {"path": "ours/letters-{seed}"}, "pretraining": {}, "intermediate": BUDGET,
         "conditions": {"none": {}, "random": {"random_encoder": True},
                        "ud_parsing": {"task": "ud_parsing"}, "stsb": {"task": "stsb"},
                        "ccg": {"task": "ccg"}},
@@ -71,7 +71,7 @@ class Study:
 
     @property
     def encoder(self) -> Path:
-        return self.mirror / "ours" / "letters"
+        return self.mirror / "ours" / "letters-2"
 
     @property
     def results(self) -> Path:
@@ -147,7 +147,8 @@ def finished(
     sizes = profile.Encoder(
         layers=2, hidden_size=16, attention_heads=2, feed_forward_size=32, dropout=0.0
     )
-    encoder.save(encoder.new(sizes, 31), letters, mirror / "ours" / "letters")
+    for seed in (1, 2):
+        encoder.save(encoder.new(sizes, 31), letters, mirror / "ours" / f"letters-{seed}")
     for name, content in (("real", real_content()), ("artificial", micro_content())):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -275,7 +276,7 @@ def configuration(*said: str, **changes: Any) -> Bad:
     def edit(file: Path) -> None:
         file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes))
 
-    return data(", ".join(changes), "ours/letters/config.json", edit, ENCODER, "letters", *said)
+    return data(", ".join(changes), "ours/letters-2/config.json", edit, ENCODER, "letters", *said)
 
 
 def half(file: Path) -> None:
@@ -571,13 +572,21 @@ DATA = [
         tool(multilingual_text, *BUILD, "de", "--characters", "9"), ("checksums.json",)),
 ]  # fmt: skip
 
-LETTERS = "ours/letters"
+
+def without_tokenizer(folder: Path) -> None:
+    """Leave what `model.save_pretrained` alone writes."""
+    for file in folder.glob("*token*"):
+        file.unlink()
+
+
+LETTERS = "ours/letters-2"
 ENCODERS = [
     data("missing", LETTERS, shutil.rmtree, ENCODER, "letters"),
     data("missing", f"{LETTERS}/config.json", Path.unlink, ENCODER, "letters", "config"),
     data("cut in half", f"{LETTERS}/config.json", half, ENCODER, "letters", "config.json"),
     data("a list", f"{LETTERS}/config.json", put("[1]"), ENCODER, "letters"),
     data("missing", f"{LETTERS}/tokenizer.json", Path.unlink, ENCODER, "letters", "tokenizer"),
+    data("no tokenizer at all", LETTERS, without_tokenizer, ENCODER, "letters", "no tokenizer"),
     data("cut in half", f"{LETTERS}/tokenizer.json", half, ENCODER, "letters", "tokenizer"),
     data("missing", f"{LETTERS}/model.safetensors", Path.unlink, ENCODER, "letters", "safetensors"),
     data("pickled", f"{LETTERS}/model.safetensors", pickled, ENCODER, "letters", "safetensors"),
@@ -602,8 +611,9 @@ RUN = "real/transfer/none/udpos/seed=1/run.json"
 
 
 def another_encoder(study: Study) -> None:
-    shutil.copytree(study.encoder, study.encoder.with_name("others"))
-    study.change("real", "encoder.path", "ours/others")
+    for seed in (1, 2):
+        shutil.copytree(study.encoder, study.encoder.with_name(f"others-{seed}"))
+    study.change("real", "encoder.path", "ours/others-{seed}")
 
 
 RESULTS = [
@@ -612,10 +622,25 @@ RESULTS = [
     result("another encoding", RUN, put(b"\xff{}"), figures("real"), RUN),
     Bad("another budget", lambda study: study.change("real", "targets.udpos.updates", 2),
         figures("real"), (RUN, "updates = 1, asked for 2")),
-    Bad("no encoder", lambda study: study.change("real", "encoder.path", "ours/nowhere"),
-        figures("real"), ("encoder.path: 'ours/nowhere'", "encoder.revision")),
+    Bad("no encoder", lambda study: study.change("real", "encoder.path", "ours/nowhere-{seed}"),
+        figures("real"), ("encoder.path: 'ours/nowhere-1'", "encoder.revision")),
     Bad("another encoder", another_encoder, figures("real"),
-        ("run.json", "encoder.path = 'ours/letters'")),
+        ("run.json", "encoder.path = 'ours/letters-{seed}'")),
+    Bad("one encoder that counts as two",
+        lambda study: study.change("real", "encoder.path", "ours/letters-1"), figures("real"),
+        ("seeds", "encoders 1, 2, which are one and the same", "{seed} in encoder.path")),
+    Bad("a size of an encoder that is there",
+        lambda study: study.change("real", "encoder.layers", 12), figures("real"),
+        ("encoder.layers", "is not read beside encoder.path")),
+    Bad("a rate of a phase that trains nothing",
+        lambda study: study.change("real", "pretraining.learning_rate", 0.1), figures("real"),
+        ("pretraining.learning_rate", "without pretraining.tokens")),
+    Bad("retrieval among the clean targets",
+        lambda study: study.change("real", "clean_targets", ["udpos", "tatoeba"]), figures("real"),
+        ("clean_targets", "'tatoeba' has no score in the source language")),
+    Bad("a number that YAML takes for text",
+        lambda study: study.change("real", "targets.udpos.learning_rate", "1e-4"), figures("real"),
+        ("learning_rate", "write 1.0e-4")),
 ]  # fmt: skip
 
 

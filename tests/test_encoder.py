@@ -266,3 +266,14 @@ def test_states_in_half_precision_are_near_and_weights_stay_single(
     torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
     assert not torch.equal(found.float(), expected)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_tokenizer_is_limited_to_the_positions_of_its_encoder(
+    letters: Any, small_encoder: Any, tmp_path: Path
+) -> None:
+    small_encoder().save_pretrained(tmp_path)  # 514 positions, of which two come before the first
+    letters.save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    said = json.loads(file.read_text(encoding="utf-8")) | {"model_max_length": 10**30}
+    file.write_text(json.dumps(said), encoding="utf-8")
+    assert encoder.load_tokenizer(tmp_path).model_max_length == 512

@@ -316,7 +316,7 @@ def test_adding_a_task_is_adding_a_row(
         assert predictions.groupby("language").size().to_dict() == {"en": 7, "de": 5}
     trained = intermediate.run_one(settings, "rhyme", 1)
     assert set(trained.scores["n"]) == {9} and trained.facts["examples"] == 24
-    assert workflow.check_existing(settings) == []
+    assert workflow.check_existing(settings)[0] == []
     assert set(results.collect(settings)["target"]) == {"vowels"}
     assert "published" not in capsys.readouterr().out
 

@@ -242,6 +242,15 @@ def test_a_pair_is_read_together_or_apart(letters: Any) -> None:
     assert bi["input_ids"] == [[0, *letter_ids("ab"), 2], [0, *letter_ids("cde"), 2]]
 
 
+def test_a_row_without_a_second_sentence_classifies_single_ones(letters: Any) -> None:
+    row = dataclasses.replace(tasks.get("xnli"), name="sentiment", labels=("good", "bad"))
+    examples = [{"id": "1", "sentence1": "ab", "label": "bad"}]
+    (made,) = features.make(row, examples, letters, 16)
+    assert made["input_ids"] == [letters("ab")["input_ids"]] and made["labels"] == 1
+    with pytest.raises(InputError, match="sentiment: pair: found 'bi', but it has single"):
+        features.make(row, examples, letters, 16, "bi")
+
+
 def test_of_a_pair_too_long_the_longer_sentence_is_cut(letters: Any) -> None:
     pair = {"id": "0", "sentence1": "ab", "sentence2": "cdefghijklmnop", "label": "neutral"}
     (feature,) = features.make(XNLI, [pair], letters, 10)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import retrieval, workflow
+from lib import paths, retrieval, workflow
 from lib.benchmark import measuring, pieces, scaling, search
 from lib.errors import InputError
 
@@ -119,6 +119,23 @@ def test_a_made_up_grid_is_finished_in_the_eyes_of_the_workflow(tmp_path):
     with pieces._results_in(tmp_path):
         grid = workflow.cells(settings)
         assert len(grid) == pytest.approx(80, abs=2)
-        assert workflow.check_existing(settings) == []
+        assert workflow.check_existing(settings) == ([], [])
         next(iter(grid)).run_file.unlink()
-        assert workflow.check_existing(settings) == [next(iter(grid))]
+        assert workflow.check_existing(settings)[0] == [next(iter(grid))]
+
+
+def test_a_dry_run_removes_nothing(tmp_path, monkeypatch, capsys):
+    settings = pieces._finished(80, tmp_path)
+    with pieces._results_in(tmp_path):
+        next(iter(workflow.cells(settings))).run_file.unlink()
+        drawn = paths.results(settings.name) / "analysis_power" / "notebook.ipynb"
+        drawn.parent.mkdir()
+        drawn.touch()
+        for name, value in (("profile.load", settings), ("inventory.check", None),
+                            ("_call", 0)):  # fmt: skip
+            monkeypatch.setattr(f"lib.workflow.{name}", lambda *_, value=value: value)
+        monkeypatch.setattr("lib.workflow.checks.check_analyses", lambda *_: None)
+        workflow.run(settings.name, "1", ["-n"])
+        assert drawn.is_file() and f"would be made again: {drawn}" in capsys.readouterr().out
+        workflow.run(settings.name, "1", [])
+        assert not drawn.is_file()

@@ -1,10 +1,13 @@
 """The table is complete, consistent with itself, and pinned wherever a hub can be."""
 
+import dataclasses
 import re
+from typing import Any
 
 import pytest
 
 from lib import corpora, revisions, tasks
+from lib.errors import InputError
 from lib.tasks import Source
 
 EVERY = [
@@ -61,3 +64,13 @@ def test_no_two_sources_are_one_under_two_names() -> None:
 
     keys = [key(source) for source in tasks.TRAINING.values()]
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("reported", "acc"), ("validation", None), ("train", ())]
+)
+def test_a_row_that_nothing_could_be_reported_or_trained_by_is_refused(
+    key: str, value: Any
+) -> None:
+    with pytest.raises(InputError, match=rf"lib/tasks\.py: mnli\.{key}: found"):
+        dataclasses.replace(tasks.get("mnli"), **{key: value})

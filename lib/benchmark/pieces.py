@@ -271,7 +271,7 @@ def _check(number: int, folder: Path) -> Work:
 
     def work() -> None:
         with _results_in(folder):
-            missing = workflow.check_existing(settings)
+            missing, _ = workflow.check_existing(settings)
         if missing or records != sum(1 for _ in folder.rglob("run.json")):
             raise InputError(f"{folder}: expected every cell of the grid to be finished")
 

@@ -50,7 +50,7 @@ def by_layer(
         part = drawn[drawn["panel"] == name]
         _curves(place, part, looks)
         languages = int(part["languages"].max())
-        counted = f"{languages} languages" if languages > 1 else "1 language"
+        counted = style.languages(languages)
         place.set_title(_wrapped(name, width / columns) + f"\n{counted}", fontsize=8.5)
         if zero:
             place.axhline(0, color=style.INK, lw=0.8, zorder=1)

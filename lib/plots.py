@@ -58,7 +58,9 @@ def gains_by_target(gains: pd.DataFrame, scope: str, source_language: str = "en"
         panel.set(title=title, xlabel=unit, ylim=(len(targets) - 0.5, -0.5))
         panel.tick_params(axis="y", length=0)
     counts = shown.groupby("target")["language"].nunique()
-    axes[0, 0].set_yticks(range(len(targets)), [f"{t}\n{counts[t]} languages" for t in targets])
+    axes[0, 0].set_yticks(
+        range(len(targets)), [f"{t}\n{style.languages(counts[t])}" for t in targets]
+    )
     figure.suptitle(f"Mean over zero-shot languages\n{intervals_over(scope)}", size=8.5)
     drawn = pd.concat(tables, ignore_index=True)
     style.legend(figure, style.counted(looks, drawn), 3)
@@ -223,7 +225,7 @@ def contrast_forest(contrast: pd.DataFrame, pair: tuple[str, str], scope: str) -
         if total:
             axes.axhline(place - 0.5, color="0.8", lw=0.8)
     labels = [
-        f"{row.target}{'' if row.clean else ' (not clean)'}, {row.languages} languages"
+        f"{row.target}{'' if row.clean else ' (not clean)'}, {style.languages(row.languages)}"
         for row in drawn.itertuples()
     ]
     axes.axvline(0, color=style.INK, lw=0.8, zorder=1)

@@ -129,7 +129,7 @@ def gains_beside_published(table: pd.DataFrame, scope: str, about: str) -> Drawn
         f"Left: XTREME, no intervals, seeds not known; right: {intervals_over(scope)}",
     )
     counts = table.groupby("target")["languages"].max()
-    labels = [f"{n}\n{counts[n]:.0f} languages" if counts[n] > 0 else n for n in targets]
+    labels = [f"{n}\n{style.languages(counts[n])}" if counts[n] > 0 else n for n in targets]
     left.set_yticks(range(len(targets)), labels)
     _bands(left, len(targets))
     _bands(right, len(targets))

@@ -96,6 +96,11 @@ def looks_of(conditions: Sequence[str]) -> dict[str, tuple]:
     return {name: LOOKS.get(name) or (next(spare), "o", name) for name in conditions}
 
 
+def languages(number: float) -> str:
+    """Count languages in words."""
+    return f"{number:.0f} language{'s' * (number != 1)}"
+
+
 def counted(looks: dict[str, tuple], drawn: pd.DataFrame, of: str = "condition") -> dict:
     """Add to each label its number of replicates in `drawn`, where they are not all alike."""
     numbers = drawn.groupby(of)["replicates"].max()

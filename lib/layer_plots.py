@@ -49,8 +49,7 @@ def by_layer(
     for number, (place, name) in enumerate(zip(axes.flat, panels, strict=False)):
         part = drawn[drawn["panel"] == name]
         _curves(place, part, looks)
-        languages = int(part["languages"].max())
-        counted = style.languages(languages)
+        counted = style.languages(part["languages"].max())
         place.set_title(_wrapped(name, width / columns) + f"\n{counted}", fontsize=8.5)
         if zero:
             place.axhline(0, color=style.INK, lw=0.8, zorder=1)

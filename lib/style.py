@@ -98,7 +98,7 @@ def looks_of(conditions: Sequence[str]) -> dict[str, tuple]:
 
 def languages(number: float) -> str:
     """Count languages in words."""
-    return f"{number:.0f} language{'s' * (number != 1)}"
+    return f"{number:.0f} language{'' if number == 1 else 's'}"
 
 
 def counted(looks: dict[str, tuple], drawn: pd.DataFrame, of: str = "condition") -> dict:

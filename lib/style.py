@@ -96,7 +96,7 @@ def looks_of(conditions: Sequence[str]) -> dict[str, tuple]:
     return {name: LOOKS.get(name) or (next(spare), "o", name) for name in conditions}
 
 
-def languages(number: float) -> str:
+def languages(number: Any) -> str:
     """Count languages in words."""
     return f"{number:.0f} language{'' if number == 1 else 's'}"
 

@@ -37,7 +37,10 @@ def pairs(study: Profile) -> list[Pair]:
         task: name
         for name, how in named.items()
         for task in COMPARED
-        if how.task == task and how.budget and how.budget.batch_examples
+        if how.task == task
+        and how.budget
+        and how.budget.batch_examples
+        and not varies(how, {"budget"})
     }
     if len(same) == 2 and _budget(study, same[first]) == _budget(study, same[second]):
         found.append(Pair("examples", same[first], same[second]))

@@ -13,7 +13,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from lib import comparison, comparison_plots, conclusion, pairing, profile, statistics
 from lib.comparison import Measured
 from lib.pairing import Pair
-from lib.profile import Profile
+from lib.profile import Condition, Profile
 from lib.results import Cell
 from lib.statistics import Interval
 
@@ -84,6 +84,16 @@ def test_unequal_numbers_of_examples_are_not_compared_as_equal(study: Profile) -
     other = study.conditions | {"stsb-same_examples": how.model_copy(update={"budget": budget})}
     changed = study.model_copy(update={"conditions": other})
     assert "examples" not in {pair.question for pair in pairing.pairs(changed)}
+
+
+def test_a_variant_on_the_same_examples_does_not_stand_in_for_the_task(study: Profile) -> None:
+    budget = study.intermediate.model_copy(update={"batch_examples": 8})
+    plain = {f"{task}-same": Condition(task=task, budget=budget) for task in pairing.COMPARED}
+    others = {"stsb-bi-same": Condition(task="stsb", pair="bi", budget=budget)}
+    others["shuffled-same"] = Condition(task="ud_parsing", shuffled=True, budget=budget)
+    wide = study.model_copy(update={"conditions": study.conditions | plain | others})
+    (pair,) = [pair for pair in pairing.pairs(wide) if pair.question == "examples"]
+    assert (pair.first, pair.second) == ("ud_parsing-same", "stsb-same")
 
 
 def test_a_planted_difference_is_the_mean_of_the_row(study: Profile) -> None:

@@ -192,6 +192,7 @@ def test_multiword_tokens_and_empty_nodes_are_no_words(
     assert found["words"] == ["zu", "dem", "Haus", "er"]
     assert found["heads"] == [3, 3, 0, 3]
     assert found["relations"] == ["case", "det", "root", "nsubj"]
+    assert found["upos"] == ["ADP", "DET", "NOUN", "PRON"]
 
 
 @pytest.mark.parametrize(

@@ -371,6 +371,15 @@ def test_answers_longer_than_any_that_is_given_are_counted(
     )
 
 
+def test_no_answer_scores_what_it_does_where_it_scores_least() -> None:
+    # Devlin et al. 2019: an answer in one window is not outvoted by the empty windows beside it.
+    examples = [{"context": "ab"}]
+    window = {"example": 0, "begins": [-1, 0, 1], "ends": [-1, 1, 2]}
+    of_window = [np.array([[start, start], [1.0, 0.0], [0.0, 2.0]]) for start in (4.0, -1.0)]
+    answers, margins = evaluation._answers(examples, [window] * 2, of_window)
+    assert answers == ["ab"] and margins == [pytest.approx(-2.0 - 3.0)]
+
+
 def test_a_question_without_an_answer_gets_none_and_others_keep_theirs(letters: Any) -> None:
     # Several windows each: most of an answered question's hold no answer, and say so.
     answerable = question(LONG, "gu ugx")

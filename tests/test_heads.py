@@ -271,6 +271,16 @@ def test_the_bi_classifier_reads_both_means_and_their_distance(small_encoder: An
     assert alone == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_head_drops_some_of_what_it_reads_in_training_alone(small_encoder: Any) -> None:
+    head = made("tagging", small_encoder())
+    head.dropout.p = 0.5
+    ids = torch.tensor([[0, 5, 6, 2]])
+    first, second = (head.hidden(ids, torch.ones_like(ids)) for _ in range(2))
+    assert not torch.equal(first, second) and (first == 0).any()
+    head.eval()
+    assert torch.equal(*(head.hidden(ids, torch.ones_like(ids)) for _ in range(2)))
+
+
 def test_the_head_on_the_first_token_is_the_stock_one_of_transformers(small_encoder: Any) -> None:
     from transformers import XLMRobertaForSequenceClassification
 

@@ -7,7 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import alignment, intermediate, knowledge, layers, paths, results, statistics, transfer
+from lib import (
+    alignment,
+    intermediate,
+    knowledge,
+    layers,
+    paths,
+    representation,
+    results,
+    statistics,
+    transfer,
+)
 from lib.alignment import Alignment
 from lib.errors import InputError
 from lib.knowledge import Knowledge
@@ -145,6 +155,26 @@ def test_attention_has_layers_from_one_on_and_offsets_have_none(known):
     assert offsets["layer"].isna().all() and offsets["language"].nunique() == 3
     # The same trees have the same offsets, whatever the encoder.
     assert offsets.groupby("language")["value"].nunique().max() == 1
+
+
+def test_likeness_and_isotropy_are_of_the_vectors_of_both_sides(ready, aligned):
+    of, loaded = Alignment(ready, pairs=12), layers.load(ready, "ud_parsing", 1)
+    code, pairs = next(iter(of.translations.items()))
+    foreign, ours = (of._embed(loaded, [p[side] for p in pairs]) for side in ("source", "target"))
+    rows = aligned[(aligned["condition"] == "ud_parsing") & (aligned["layer"] == 1)]
+    found = rows.set_index(["measure", "language"])["value"]
+    likeness = representation.linear_cka(foreign[1], ours[1])
+    assert found["cka_translations", code] == pytest.approx(likeness) and likeness < 0.999
+    for language, vectors in ((code, foreign), (ready.source_language, ours)):
+        expected = representation.mean_cosine(vectors[1])
+        assert found["mean_cosine", language] == pytest.approx(expected)
+
+
+def test_a_panel_is_of_one_pooling():
+    table = tidy({("stsb", seed, "qaa"): 0.1 * seed for seed in (1, 2)})
+    both = pd.concat([table, table.assign(pooling="first", value=9.0)], ignore_index=True)
+    panel = Panel("x", table["measure"].iloc[0], "all", "mean")
+    assert layers.curves(both, [panel], "en")["mean"].tolist() == pytest.approx([15.0])
 
 
 def test_labels_of_words_are_those_of_the_tree():

@@ -300,6 +300,21 @@ def test_scores_are_marked_by_the_tasks_of_their_condition(study: Profile) -> No
     assert set(same) == {("mnli", "xnli"), ("both", "xnli"), ("mlm_on_mnli", "xnli")}
 
 
+def test_shared_text_excludes_a_target_whatever_the_data_are_called(
+    study: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = pd.DataFrame(
+        [{"task": "ud_parsing", "target": target, "part": "train", "n": 100, "exact": exact,
+          "task_n": 80, "same_source": False, "same_data": exact > 0}
+         for target, exact in (("udpos", 50), ("xnli", 0))]
+    )  # fmt: skip
+    declared = study.model_copy(update={"clean_targets": ["udpos", "xnli"]})
+    assert overlap.clean_targets(declared, shared, ["ud_parsing"]) == ["xnli"]
+    assert "50 of its 100 texts (train) are among the 80 of ud_parsing" in capsys.readouterr().out
+    scores = pd.DataFrame({"condition": "ud_parsing", "target": ["udpos", "xnli"]})
+    assert overlap.mark(scores, declared, shared)["same_data"].tolist() == [True, False]
+
+
 def test_a_clean_target_that_shares_data_leaves_with_a_reason(
     study: Profile, capsys: pytest.CaptureFixture[str]
 ) -> None:

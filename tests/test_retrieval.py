@@ -316,6 +316,44 @@ def test_without_one_each_half_is_cut_where_the_other_is_best():
     assert scores.per_example.tolist() == [1, 0, 1]
 
 
+def test_a_half_is_cut_for_the_gold_pairs_of_the_other_half_alone():
+    # Of the even sources' two gold pairs the best cut says the first alone, at (2.0 + 1.8) / 2;
+    # were it for all four gold pairs, it would say all, at 1.4.
+    even = [(0, 0, 2.0), (2, 9, 1.8), (4, 9, 1.6), (6, 6, 1.4)]
+    odd = [(1, 1, 1.95), (3, 3, 1.5)]
+    scores = score_mining(pairs(*even, *odd), [(0, 0), (6, 6), (1, 1), (3, 3)])
+    # Even at 1.5 says three, one of them right; odd at 1.9 says one, which is right.
+    assert scores.values["f1_cross_fitted"] == pytest.approx(2 * 2 / (4 + 4))
+    assert scores.values["recall_cross_fitted"] == pytest.approx(2 / 4)
+
+
+def test_each_layer_is_cut_where_it_is_best_on_the_development_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    development, evaluated = {"gold": [(1, 1)]}, {"gold": [(2, 2)]}
+    found = {  # by layer; the wrong pair lies under the threshold of its own layer alone
+        1: [pairs((0, 0, 3.0), (1, 0, 1.0)), pairs((0, 0, 1.2), (1, 0, 1.0))],
+        2: [pairs((1, 1, 2.5), (0, 1, 1.5)), pairs((1, 1, 1.3), (0, 1, 1.05))],
+    }
+    monkeypatch.setattr(transfer, "_mined", lambda job, example: found[example["gold"][0][0]])
+    monkeypatch.setattr(transfer, "data_root", lambda settings: "here")
+    monkeypatch.setattr(transfer.corpora, "load", lambda *_, **__: [development])
+    added: list[tuple[Any, ...]] = []
+    job: Any = SimpleNamespace(
+        model=SimpleNamespace(config=SimpleNamespace(num_hidden_layers=1)), settings=None,
+        task=SimpleNamespace(validation="there", reported="f1"), split="test",
+        sets={"de": [evaluated]}, budget=SimpleNamespace(pooling="mean"),
+        keep=lambda *args, **kwargs: None,
+        add=lambda code, scores, split, reported, layer: added.append((layer, scores.values)),
+    )  # fmt: skip
+    facts = transfer.mine(job)
+    assert facts["thresholds"] == {"de": [pytest.approx(2.0), pytest.approx(1.1)]}
+    # Layer 0 says (1, 1) alone, at 2.0; so does layer 1, at 1.1: each by its own threshold.
+    assert [(layer, values["f1"], values["recall"]) for layer, values in added] == [
+        (0, 1.0, 1.0), (1, 1.0, 1.0)
+    ]  # fmt: skip
+
+
 def test_mining_without_gold_pairs_is_refused():
     with pytest.raises(InputError, match="gold pairs"):
         score_mining(pairs((0, 0, 1.0)), [])
@@ -329,6 +367,10 @@ def test_a_sentence_that_stands_twice_is_in_no_pair():
     assert (found.sources.tolist(), found.targets.tolist(), found.scores.tolist()) == (
         [3], [1], [1.0]
     )  # fmt: skip
+    # On the other side too.
+    sources, targets = distinct(["a", "b"]), distinct(["x", "y", "x"])
+    found = in_files(pairs((0, 0, 2.0), (1, 1, 1.0)), sources, targets)
+    assert (found.sources.tolist(), found.targets.tolist()) == ([1], [1])
 
 
 @pytest.mark.parametrize("size", [1e-40, 1e30])

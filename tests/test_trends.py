@@ -166,7 +166,7 @@ def test_subsets_are_named_only_where_they_leave_something_out():
     gains = statistics.gains(scores(0.0 * DISTANCE))
     assert list(trends.subsets(gains, pd.DataFrame(index=CODES))) == ["all cells"]
     half = statistics.gains(scores(0.0 * DISTANCE, floor=0.6))
-    attested = pd.DataFrame({"attested_share": [0.2] + [0.9] * 23}, index=CODES)
+    attested = pd.DataFrame({"attested_share": [0.2, 0.5] + [0.9] * 22}, index=CODES)
     found = trends.subsets(half, attested)
     assert list(found) == ["all cells", "above the floor", "syntax attested by 40 %"]
     assert len(found["all cells"]) == 48 and len(found["syntax attested by 40 %"]) == 46
@@ -186,6 +186,39 @@ def test_sensitivity_repeats_the_slope_per_scale_and_subset():
     whole = trends.against(values[values["outcome"] == "difference"], measures)[0]
     assert found.loc[0, "mean"] == pytest.approx(whole.loc[0, "mean"])
     assert found["languages"].tolist() == [24, 12, 24, 12]
+
+
+def test_the_two_scales_are_two():
+    gains = statistics.gains(scores(0.2 * DISTANCE))
+    points, odds = (trends.outcomes(gains, PAIR, TARGETS, "en", scale) for scale in (False, True))
+    for outcome, measure in (("gain", "gain"), ("transfer gain", "transfer_gain")):
+        for values, name in ((points, measure), (odds, f"log_odds_{measure}")):
+            kept = gains[(gains["condition"] == "stsb") & (gains["language"] != "en")]
+            found = values[(values["outcome"] == outcome) & (values["condition"] == "stsb")]
+            assert found["value"].mean() == pytest.approx(kept[name].mean())
+    difference = [v.loc[v["outcome"] == "difference", "value"].mean() for v in (points, odds)]
+    assert abs(difference[0] - difference[1]) > 0.01
+
+
+def test_each_measure_of_distance_has_its_own_slope():
+    difference = difference_of(0.2 * DISTANCE)
+    both = pd.DataFrame({"up": DISTANCE, "down": 1 - DISTANCE})
+    effects, _ = trends.models(
+        difference, both, pd.DataFrame(index=DISTANCE.index), {"all": every()}
+    )
+    slopes = effects[effects["term"] == "distance"].set_index("measure")["slope"]
+    assert slopes["up"] == pytest.approx(0.2, abs=0.03)
+    assert slopes["down"] == pytest.approx(-slopes["up"])
+
+
+def test_ranks_are_those_of_the_means_over_replicates():
+    codes = CODES[:4]
+    rows = [("difference", "a - b", code, str(replicate), value)
+            for replicate, values in ((1, (1, 2, 3, 4)), (2, (40, 30, 20, 10)))
+            for code, value in zip(codes, values, strict=True)]  # fmt: skip
+    values = pd.DataFrame(rows, columns=["outcome", "condition", "language", "replicate", "value"])
+    slopes, _ = trends.against(values, DISTANCE[codes].to_frame("distance"))
+    assert slopes["spearman"].tolist() == pytest.approx([-1])
 
 
 def test_a_planted_parameter_is_found_by_the_factorial_design_and_no_other():

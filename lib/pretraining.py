@@ -18,6 +18,8 @@ from lib.making import once
 from lib.profile import Encoder, Pretraining, Profile
 from lib.results import Cell, Run, finish, read
 
+READ = (".safetensors", ".json", ".model", ".txt")  # what an encoder and its tokenizer lie in
+
 LATER = ("translations", "aligned_embeddings", "snapshots")
 
 
@@ -89,12 +91,8 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         model = encoder.load(path, revision, settings.encoder)
         size = sum(p.numel() for p in model.parameters())
         name = settings.encoder.path.replace("{seed}", str(encoder_seed))
-        return finish(
-            here,
-            wanted,
-            {"encoder": name, "parameters_number": size},
-            started=started,
-        )
+        facts = {"encoder": name, "parameters_number": size, "encoder_files": files_of(path)}
+        return finish(here, wanted, facts, started=started)
 
     prepared = text_blocks.prepare(settings, encoder_seed)
     tokenizer = prepared.tokenizer
@@ -117,6 +115,16 @@ def _make_here(settings: Profile, encoder_seed: int) -> Run:
         **encoder.reading(model),
     }
     return finish(here, wanted, facts, started=started, scores=scores)
+
+
+def files_of(encoder: str) -> dict[str, str]:
+    """Return the SHA-256 of the files of an encoder that is a folder; of a hub's one nothing."""
+    found = {}
+    for file in sorted(Path(encoder).glob("*")):
+        if file.suffix in READ:
+            with file.open("rb") as content:
+                found[file.name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found
 
 
 def untrained(settings: Profile, prepared: Any, seed: int) -> Any:

@@ -14,7 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from lib import corpora, execution, paths, profile, rescoring, results, tasks, workflow
+from lib import (
+    corpora,
+    execution,
+    paths,
+    pretraining,
+    profile,
+    rescoring,
+    results,
+    tasks,
+    workflow,
+)
 from lib.errors import InputError
 from lib.profile import Profile, digest
 from lib.results import Cell
@@ -85,12 +95,24 @@ def _check_cell(found: Verified, cell: Cell, wanted: dict[str, Any]) -> None:
         found.problems.append(str(error))
     _check_record(found, cell, facts)
     _check_files(found, cell.folder, facts)
+    if cell.phase == "pretrain" and (files := facts.get("encoder_files")):
+        _check_encoder(found, cell, files)
     if cell.phase == "transfer":
         _check_scores(found, cell, facts)
     elif (cell.folder / "scores.parquet").is_file():
         table = _table(found, cell.folder / "scores.parquet")
         if table is not None:
             found.notes[f"{cell.phase}: no predictions are kept of this phase"] += len(table)
+
+
+def _check_encoder(found: Verified, cell: Cell, recorded: dict[str, str]) -> None:
+    """Compare an existing encoder with what it was when the study took it."""
+    folder = profile.encoder_path(found.settings, cell.seed)
+    now = pretraining.files_of(folder)
+    if not now:
+        found.notes["encoders that are not here, and were not compared"] += 1
+    for name in sorted(name for name in recorded if now and now.get(name) != recorded[name]):
+        found.wrong(cell.run_file, f"{folder}/{name} is another file than the study began with")
 
 
 def _check_record(found: Verified, cell: Cell, facts: dict[str, Any]) -> None:

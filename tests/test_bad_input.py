@@ -668,6 +668,19 @@ def test_bad_input_is_one_line_an_exit_code_and_no_change(
     record("a profile, parameter, file or folder that cannot be")
 
 
+def test_an_encoder_that_was_replaced_is_found(study: Study) -> None:
+    settings = profile.load(str(study.profile("real")))
+
+    def said() -> list[str]:
+        return [line for line in verification.verify(settings).problems if "letters" in line]
+
+    assert not said()
+    weights = study.encoder.with_name("letters-1") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
+    (line,) = said()
+    assert line.endswith("letters-1/model.safetensors is another file than the study began with")
+
+
 def test_the_same_study_without_a_fault_goes_through_every_door(study: Study) -> None:
     for door in (ENCODER, PARSING, TAGGING, SUPERTAGS, TATOEBA, MINING):
         assert door(study) == (0, "")

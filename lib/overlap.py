@@ -2,7 +2,8 @@
 
 A text is whatever of an example a model reads: a sentence, a side of a pair, a context, a question,
 a choice. Two texts are *exactly* the same where they are so without case, punctuation and white
-space. A text is *nearly* in other data where at least half of its word 5-grams stand there.
+space. A text is *nearly* in other data where at least half of its word 5-grams stand there: that is
+counted and shown, and decides nothing.
 """
 
 import re
@@ -182,9 +183,7 @@ def table(settings: Profile) -> pd.DataFrame:
     enough = np.where(source, SAME_SOURCE_TEXT, SAME_DATA)
     own = (found["exact"] > 0) & (found["exact"] >= enough * found["n"])
     other = (found["task_exact"] > 0) & (found["task_exact"] >= SAME_DATA * found["task_n"])
-    pairs = (own | (other & ~source) | found["same_source"]).groupby(
-        [found["task"], found["target"]]
-    )
+    pairs = (own | other | found["same_source"]).groupby([found["task"], found["target"]])
     return found.assign(same_data=pairs.transform("any"))
 
 

@@ -14,8 +14,9 @@ def similarity(one: Event, other: Event) -> float:
     """Grade how much two meanings share, from 0 (nothing) to 5 (paraphrases), in steps of 0.2.
 
     The weighted share of roles filled alike (the predicate weighs 4, agent and patient 2, recipient
-    and place 1, adverb, modal and tense 0.5 together); opposite polarity halves the grade.
-    Synonyms are the same wherever they stand. The scale is that of STS-B (Cer et al. 2017).
+    and place 1; opposites are 0.4 alike); another adverb, modal or tense takes 5 % off each, and
+    opposite polarity half. Synonyms are the same wherever they stand. The scale is that of STS-B
+    (Cer et al. 2017).
     """
     one, other = (paraphrased(event, dict(concepts.MEANING_OF)) for event in (one, other))
     first, second = _roles(one), _roles(other)

@@ -207,7 +207,7 @@ def _check_given_encoder(profile: Profile, file: str) -> None:
     given: list[tuple[str, BaseModel, set[str]]] = [("encoder", profile.encoder, AS_IT_IS)]
     if not profile.pretraining.tokens:
         given.append(("pretraining", profile.pretraining, OF_MLM))
-        numbers = set(profile.seeds.values())
+        numbers = sorted(set(profile.seeds.values()))
         if len(numbers) > 1 and "{seed}" not in profile.encoder.path:
             raise InputError(f"{file}: seeds: found encoders {', '.join(map(str, numbers))}, which "
                              "are one and the same: expected one number, or {seed} in encoder.path"

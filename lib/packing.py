@@ -42,8 +42,8 @@ def attend(
     `query`, `key`, `value`: [1, heads, tokens, width]; `ends`: int64 [sequences + 1], where each
     sequence ends, from 0; `longest`: at least the tokens of the longest. Returns [1, tokens, heads,
     width]. In half precision on a GPU the operator of PyTorch's flash attention itself:
-    `varlen_attn`, which calls it, has no dropout, and nested tensors, which do too, take some ten
-    times as long on the processor, longer than the GPU takes for a batch. Elsewhere nested tensors.
+    `varlen_attn`, which calls it, has no dropout, and nested tensors, which do too, keep the
+    processor some ten times as long (measured on meta tensors). Elsewhere nested tensors.
     """
     if ends is None:
         return sdpa_attention_forward(

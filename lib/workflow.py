@@ -49,9 +49,8 @@ SAYS = re.compile(
     r"(?!RuleException|CalledProcessError|\w+:\s*$)\w*(Error|Exception)\b|"
     r"Nothing to be done|Complete log|Trying to restart"
 )
-HEADS = re.compile(
-    r"(WorkflowError|MissingRuleException):\s*$"
-)  # what is wrong stands in the next line
+# What is wrong stands in the line after these.
+HEADS = re.compile(r"(WorkflowError|MissingRuleException):\s*$")
 REPEATS = "At least one job did not complete successfully"
 
 

@@ -269,7 +269,7 @@ def test_utilisation_is_of_the_model_s_operations_at_the_matrix_rate() -> None:
     said = accelerator.summary(table).set_index("recipe")
     ours, other = said.loc[measuring.OURS], said.loc[accelerator.EXAMPLES]
     assert other["ratio"] == pytest.approx(ours["tokens_per_second"] / other["tokens_per_second"])
-    assert not said["packed"].any() or torch.cuda.is_available()
+    assert not said["packed"].any()
 
 
 def test_a_recipe_that_does_not_fit_into_memory_is_left_out_with_a_line(
@@ -318,7 +318,6 @@ def test_no_case_begins_late_on_a_gpu(
     assert capsys.readouterr().out.count("not begun") == 2 * len(accelerator.CASES) - 1
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: its numbers are kept")
 def test_without_a_gpu_it_runs_to_its_end_with_few_packages_and_keeps_no_number(
     tmp_path: Path,
 ) -> None:

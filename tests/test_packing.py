@@ -197,8 +197,6 @@ def test_the_check_of_the_kernels_does_not_hang_on_the_default_device(small_enco
 
 
 def test_a_processor_pads_unless_it_is_told_to_pack(small_encoder: Any) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here, which packs")
     model = small_encoder()
     packing.choose(model, "auto", torch.bfloat16)
     assert not packing.packs(model)

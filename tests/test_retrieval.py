@@ -181,20 +181,6 @@ def test_a_side_in_a_file_is_read_a_block_at_a_time():
         assert found[side][1].tolist() == expected[side][1].tolist()
 
 
-def test_on_a_gpu_half_precision_finds_what_numpy_finds():
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device to search on")
-    random = np.random.default_rng(7)
-    sides = [random.normal(size=(size, 256)).astype(np.float16) for size in (3000, 5001)]
-    cosines = cosines_of(*sides)
-    both = nearest_both_ways(*sides, 4, 1024, "cuda")
-    for (found, places), expected in zip(both, (cosines, cosines.T), strict=True):
-        highest = -np.sort(-expected, axis=1)[:, :4]
-        np.testing.assert_allclose(found, highest, atol=1e-6)
-        np.testing.assert_allclose(np.take_along_axis(expected, places, 1), highest, atol=1e-6)
-
-
 def mined_naively(sources: np.ndarray, targets: np.ndarray, k: int) -> dict:
     """Mine as Artetxe & Schwenk 2019 say it, pair by pair."""
     cosines = cosine_similarity(sources, targets)

@@ -5,10 +5,11 @@ An example is a dict with our column names (see `tasks.Source.columns`), its lab
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,22 @@ from lib.profile import Profile, data_root
 from lib.tasks import Source, Task
 
 PARQUET = "refs/convert/parquet"
+FOR_READERS = ("name", "family", "licence", "published_size")  # of a row: no score hangs on them
 _recordings: list[dict[str, str]] = []
+
+
+def described(task: Task, names: Sequence[str], languages: Sequence[str]) -> dict[str, Any]:
+    """Return what of a task's row scores depend on, as JSON has it, without what is empty.
+
+    `names` are the training data, `languages` those of a study, of which the row's are kept.
+    """
+
+    def filled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if value and key not in FOR_READERS}
+
+    row = replace(task, languages=tuple(code for code in languages if code in task.languages))
+    train = {name: asdict(tasks.training(name), dict_factory=filled) for name in names}
+    return json.loads(json.dumps(asdict(row, dict_factory=filled) | {"train": train}))  # type: ignore[no-any-return]
 
 
 def prepare(profile: Profile) -> Path | None:

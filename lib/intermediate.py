@@ -71,11 +71,13 @@ def parameters(settings: Profile, condition: str, seed: int) -> dict[str, Any]:
     """Return all that an intermediate training depends on, the encoder's parameters included."""
     how = condition_of(settings, condition)
     check_seed(settings, seed, condition)
+    rows = [tasks.get(name) for name in (*how.trained, how.text_of) if name and name != MLM]
     return {
         "encoder": pretraining.parameters(settings, settings.seeds[seed]),
         "condition": how.model_dump(exclude={"budget", "seeds"}),
         "intermediate": settings.budget_of(condition).model_dump(),
         "seed": seed,
+        "tasks": {row.name: corpora.described(row, row.train, ()) for row in rows},
     }
 
 

@@ -249,12 +249,12 @@ def parameters(settings: Profile) -> dict[str, Any]:
     """Return all that the counts depend on, but for the data's own revisions or hashes."""
     return {
         "tasks": {
-            name: {"train": list(tasks.get(task).train), "translated": _codes(settings, codes)}
+            name: {"row": _row(task), "translated": _codes(settings, codes)}
             for name, (task, codes) in _tasks(settings).items()
         },
         "targets": {
             name: {
-                "train": list(budget.train or tasks.get(name).train),
+                "row": _row(name, budget.train),
                 "train_examples": budget.train_examples,
                 "split": corpora.evaluation_source(tasks.get(name), budget.split).split,
                 "evaluation_examples": budget.evaluation_examples,
@@ -265,6 +265,11 @@ def parameters(settings: Profile) -> dict[str, Any]:
         "near": [WORDS, NEAR],
         "parts": ["train", "evaluation", IN_SOURCE],
     }
+
+
+def _row(name: str, train: Sequence[str] = ()) -> dict[str, Any]:
+    row = tasks.get(name)
+    return corpora.described(row, train or row.train, row.languages)
 
 
 def tasks_of(condition: Condition) -> dict[str, tuple[str, list[str]]]:

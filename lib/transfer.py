@@ -38,7 +38,14 @@ def parameters(settings: Profile, condition: str, target: str, seed: int) -> dic
     earlier = intermediate.parameters(settings, condition, seed)
     if not intermediate.condition_of(settings, condition).task:
         del earlier["intermediate"]
-    return earlier | {"target": budget.model_dump(), "name": target, "languages": languages}
+    row = tasks.get(target)
+    limited = () if settings.world is not None else languages  # a world has all in every task
+    return earlier | {
+        "target": budget.model_dump(),
+        "name": target,
+        "task": corpora.described(row, budget.train or row.train, limited),
+        "languages": languages,
+    }
 
 
 def run(settings: Profile, condition: str, target: str, seed: int) -> list[Run]:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lib import corpora, revisions, tasks
+from lib import corpora, profile, results, revisions, tasks, transfer
 from lib.errors import InputError
+from lib.results import Cell
 from lib.tasks import Source
 
 EVERY = [
@@ -74,3 +76,61 @@ def test_a_row_that_nothing_could_be_reported_or_trained_by_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=rf"lib/tasks\.py: mnli\.{key}: found"):
         dataclasses.replace(tasks.get("mnli"), **{key: value})
+
+
+def recorded(study: str = "tiny") -> dict[str, Any]:
+    return transfer.parameters(profile.load(study, whole=True), "stsb", "xnli", 1)
+
+
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "task.evaluation.split = 'test', asked for 'train'": (
+        "xnli",
+        {"evaluation": dataclasses.replace(tasks.TASKS["xnli"].evaluation, split="train")},  # type: ignore[type-var]
+    ),
+    "task.open_labels = None, asked for True": ("xnli", {"open_labels": True}),
+    "task.train.snli.columns.label = None, asked for 'label'": (
+        "xnli",
+        {"train": ("snli", "mnli")},
+    ),
+    "tasks.stsb.label_range = [0.0, 5.0], asked for [0.0, 4.0]": (
+        "stsb",
+        {"label_range": (0.0, 4.0)},
+    ),
+}
+
+
+@pytest.mark.parametrize("said", CHANGES)
+def test_a_result_of_a_row_that_has_changed_since_is_refused_and_named(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, changes = CHANGES[said]
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    cell = Cell("tiny", "transfer", 1, "stsb", "xnli")
+    results.finish(cell, recorded(), {}, started=0.0)
+    assert results.read(cell, recorded()) is not None
+    monkeypatch.setitem(tasks.TASKS, name, dataclasses.replace(tasks.get(name), **changes))
+    with pytest.raises(InputError, match=re.escape(said)):
+        results.read(cell, recorded())
+
+
+def test_a_result_of_a_column_that_is_read_otherwise_since_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = recorded()
+    source = tasks.TRAINING["stsb"]
+    columns = source.columns | {"sentence1": "sentence2", "sentence2": "sentence1"}
+    monkeypatch.setitem(tasks.TRAINING, "stsb", dataclasses.replace(source, columns=columns))
+    assert recorded()["tasks"] != before["tasks"] and recorded()["task"] == before["task"]
+
+
+def test_words_about_a_row_and_languages_of_other_studies_change_no_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, real = recorded(), recorded("small_cpu")
+    row = tasks.get("xnli")
+    other = {"licence": "ours", "published_size": 7, "languages": (*row.languages, "fo")}
+    monkeypatch.setitem(tasks.TASKS, "xnli", dataclasses.replace(row, **other))  # type: ignore[arg-type]
+    assert recorded() == before and recorded("small_cpu") == real
+    fewer = dataclasses.replace(row, languages=("en", "de"))
+    monkeypatch.setitem(tasks.TASKS, "xnli", fewer)
+    assert recorded() == before and recorded("small_cpu") != real

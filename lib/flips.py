@@ -42,7 +42,7 @@ def flips(study: Profile, condition: str, other: str, target: str, language: str
     if found.empty:
         raise InputError(
             f"{target} in {language!r}: no seed has predictions under both {condition!r} and "
-            f"{other!r}; choose another pair, or run `make figures PROFILE={study.name}`"
+            f"{other!r}; choose another pair, or run `{study.command()}`"
         )
     found["right"], found["right_other"] = found["value"] == 1, found["value_other"] == 1
     return found[["seed", "id", "value", "value_other", "right", "right_other"]]

@@ -43,7 +43,7 @@ def describe(settings: Profile, folder: Path, downloads: str = "downloads") -> l
         "# where there is a network (huggingface_hub 2: old ones heed the last --include alone):",
         *(line for command in commands(settings, downloads) for line in command),
         "# then, where there is none:",
-        f"make mirror PROFILE={settings.name} MIRROR={shlex.quote(str(folder))} FROM={downloads}",
+        f"{settings.command('mirror')} MIRROR={shlex.quote(str(folder))} FROM={downloads}",
     ]
 
 

@@ -133,7 +133,7 @@ def parser_of(settings: Profile, condition: str, seed: int) -> tuple[Any, Any]:
         raise InputError(f"condition: {condition!r} trains no parser; choose another")
     folder = Cell(settings.name, "intermediate", seed, condition).folder
     if not (folder / HEAD).is_file():
-        raise InputError(f"{folder}: no parser; run `make figures PROFILE={settings.name}` first")
+        raise InputError(f"{folder}: no parser; run `{settings.command()}` first")
     model = encoder.load(folder / "encoder", how=settings.encoder)
     head = heads.make(tasks.get(named[0]), model, parser=how.parser)
     heads.restore(head, folder / HEAD)

@@ -88,7 +88,7 @@ def measure(of: Measurement) -> pd.DataFrame:
             there[condition] += 1
     if not tables:
         raise InputError(f"profile {of.study.name!r}: no encoder to measure; "
-                         f"run `make figures PROFILE={of.study.name}` first")  # fmt: skip
+                         f"run `{of.study.command()}` first")  # fmt: skip
     print("encoders measured:", ", ".join(f"{name} {number}" for name, number in there.items()))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 

@@ -7,12 +7,13 @@ seeds and budgets. Budgets are in tokens, updates or epochs, never in seconds.
 import hashlib
 import json
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pandas import DataFrame
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from lib import paths, typology, yaml_mapping
 from lib.errors import InputError, quote
@@ -216,6 +217,11 @@ class Profile(Strict):
     clean_targets: list[str]
     seeds: Annotated[dict[Seed, Seed], Field(min_length=1)]
     workflow: Workflow = Workflow()
+    _file: str = PrivateAttr("")  # where it was named by its path
+
+    def command(self, target: str = "figures") -> str:
+        """Return the command that makes a target of the Makefile for this profile."""
+        return f"make {target} PROFILE={shlex.quote(self._file or self.name)}"
 
     @property
     def target_languages(self) -> list[str]:
@@ -276,6 +282,7 @@ def load(name: str, whole: bool = False) -> Profile:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{file}: {key}: {_explain(first)}") from None
+    profile._file = str(file) if name.endswith(".yaml") else ""
     from lib import checks
 
     checks.check(profile, str(file))

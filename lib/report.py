@@ -63,7 +63,7 @@ def analyses(study: Profile) -> tuple[dict[str, NotebookNode], list[str]]:
     for name in sorted(names, key=lambda each: (place.get(each, len(ORDER)), each)):
         file = paths.results(study.name) / f"analysis_{name}" / "notebook.ipynb"
         if not file.is_file():
-            absent.append(f"{name}: not run; `make figures PROFILE={study.name}` runs it")
+            absent.append(f"{name}: not run; `{study.command()}` runs it")
             continue
         notebook = nbformat.read(file, as_version=4)
         error = next(
@@ -76,8 +76,7 @@ def analyses(study: Profile) -> tuple[dict[str, NotebookNode], list[str]]:
             found[name] = notebook
     if not found:
         raise InputError(
-            f"{paths.results(study.name)}: no executed analysis; "
-            f"run `make figures PROFILE={study.name}` first"
+            f"{paths.results(study.name)}: no executed analysis; run `{study.command()}` first"
         )
     return found, absent
 

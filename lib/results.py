@@ -263,9 +263,7 @@ def collect(study: Profile, *, everywhere: bool = False) -> pd.DataFrame:
     files = sorted(folder.glob("*/*/seed=*/scores.parquet"))
     finished = [file for file in files if (file.parent / "run.json").is_file()]
     if not finished:
-        raise InputError(
-            f"{folder}: no finished cell; run `make figures PROFILE={study.name}` first"
-        )
+        raise InputError(f"{folder}: no finished cell; run `{study.command()}` first")
     wanted = {
         folder / condition / target / f"seed={seed}"
         for condition, seed in study.runs

@@ -122,7 +122,7 @@ class SingleResults:
         if not targets:
             raise InputError(
                 f"{condition!r} and {other!r} share no target with scores; "
-                f"run `make figures PROFILE={self.study.name}`"
+                f"run `{self.study.command()}`"
             )
         target = next((name for name in self.study.clean_targets if name in targets), targets[0])
         codes = self.languages_of(condition, other, target)

@@ -57,7 +57,7 @@ def verify(settings: Profile) -> Verified:
     """
     folder = paths.results(settings.name)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no results; run `make figures PROFILE={settings.name}` first")
+        raise InputError(f"{folder}: no results; run `{settings.command()}` first")
     found, grid = Verified(settings), workflow.cells(settings)
     for cell, wanted in grid.items():
         _check_cell(found, cell, wanted)
@@ -83,7 +83,7 @@ def _record(found: Verified, file: Path) -> dict[str, Any]:
 
 def _check_cell(found: Verified, cell: Cell, wanted: dict[str, Any]) -> None:
     if not cell.run_file.is_file():
-        found.wrong(cell.run_file, f"missing; `make figures PROFILE={cell.profile}` makes it")
+        found.wrong(cell.run_file, f"missing; `{found.settings.command()}` makes it")
         return
     facts = _record(found, cell.run_file)
     if not facts:
@@ -242,7 +242,7 @@ def _check_analyses(found: Verified, grid: dict[Cell, dict[str, Any]]) -> None:
     for source in sorted(paths.NOTEBOOKS.glob("analysis_*.ipynb")):
         file = paths.results(settings.name) / source.stem / "notebook.ipynb"
         if not file.is_file():
-            found.wrong(file, f"missing; `make figures PROFILE={settings.name}` makes it")
+            found.wrong(file, f"missing; `{settings.command()}` makes it")
             continue
         notebook = _record(found, file)
         run = notebook.get("metadata", {}).get("papermill", {})
@@ -273,7 +273,7 @@ def _finished(file: Path) -> str:
 def _check_figures(found: Verified, file: Path) -> None:
     """Compare the table that the figures are drawn from with the results as they stand."""
     if not file.is_file():
-        found.wrong(file, f"missing; `make figures PROFILE={found.settings.name}` makes it")
+        found.wrong(file, f"missing; `{found.settings.command()}` makes it")
         return
     try:
         drawn = pd.read_csv(file, dtype=str, keep_default_na=False)[results.SCORES]

@@ -117,7 +117,7 @@ def test_conditions_without_an_encoder_are_left_out_and_none_at_all_is_one_line(
     assert "stsb" in ready.conditions
     assert set(known["condition"]) == {"none", "random", "ud_parsing"}
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
-    with pytest.raises(InputError, match="run `make figures PROFILE=layers` first"):
+    with pytest.raises(InputError, match=r"run `make figures PROFILE=\S*layers.yaml` first"):
         layers.measure(small(ready))
     assert not any(tmp_path.rglob("run.json")), "measuring trained an encoder"
 

@@ -1,6 +1,7 @@
 """A profile is wrong in its first second or not at all; `test_bad_input` has the wrong ones."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pandas
 import pytest
 import yaml
 
-from lib import checks, intermediate, inventory, paths, profile, tasks
+from lib import checks, intermediate, inventory, paths, profile, results, tasks
 from lib.errors import InputError
 from lib.profile import Condition
 
@@ -319,3 +320,14 @@ def test_without_text_an_encoder_of_the_hub_is_not_asked_for(
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     assert "ud_parsing-joint_mlm" not in profile.load("xtreme_base").conditions
     assert "skips ud_parsing-joint_mlm, stsb-joint_mlm" in capsys.readouterr().out
+
+
+def test_a_command_names_a_profile_as_it_was_named(tmp_path: Path) -> None:
+    file = tmp_path / "of mine" / "own.yaml"
+    file.parent.mkdir()
+    file.write_text((paths.PROFILES / "tiny.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    assert profile.load("tiny").command() == "make figures PROFILE=tiny"
+    own = profile.load(str(file))
+    assert own.command("check") == f"make check PROFILE='{file}'"
+    with pytest.raises(InputError, match=re.escape(own.command())):
+        results.collect(own.model_copy(update={"clean_targets": []}))

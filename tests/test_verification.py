@@ -183,7 +183,7 @@ FILES: dict[str, tuple[str, str, Callable[[Path], Any], str]] = {
     "scores lost": ("transfer", "scores.parquet", Path.unlink, "missing"),
     "predictions lost": ("transfer", "predictions.parquet", Path.unlink, "missing"),
     "record cut": ("transfer", "run.json", cut, "not a run's record"),
-    "record lost": ("transfer", "run.json", Path.unlink, "missing; `make figures PROFILE=study`"),
+    "record lost": ("transfer", "run.json", Path.unlink, "study.yaml` makes it"),
     "cell lost": ("transfer", "run.json", lambda f: shutil.rmtree(f.parent), "missing"),
     "weights cut": ("intermediate", "encoder/model.safetensors", cut, "SHA-256"),
     "a bit of the weights": ("intermediate", "encoder/model.safetensors", flip, "SHA-256"),
@@ -331,6 +331,6 @@ def test_the_command_says_each_problem_in_a_line_and_fails(
     assert lines[0].startswith(f"{CELL.folder}/") and "problems" in lines[-1]
     monkeypatch.setenv("RESULTS_ROOT", str(tmp_path / "nothing"))
     assert verification.main(["study"]) == 2
-    assert "no results; run `make figures PROFILE=study`" in capsys.readouterr().err
+    assert f"no results; run `{study.command()}`" in capsys.readouterr().err
     with pytest.raises(InputError):
         verification.verify(study)

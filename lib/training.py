@@ -190,7 +190,8 @@ def train(
 
     Raises:
         Stopped: SIGTERM asked for an end; a checkpoint is left.
-        InputError: the loss is not a number, or memory does not hold a single example.
+        InputError: the loss is not a number, or memory does not hold a single example, or not even
+            the weights with their moments.
     """
     updates = len(batches)  # type: ignore[arg-type]
     on_gpu = encoder.device().type == "cuda"
@@ -244,6 +245,14 @@ def train(
     try:
         with keeper:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except RuntimeError as error:
+        if not encoder.is_out_of_memory(error):
+            raise
+        held = 16 * sum(weight.numel() for weight in model.parameters()) / 2**30
+        raise InputError(f"{what}: out of memory outside of a batch "
+                         f"({str(error).partition(chr(10))[0]}): weights, gradients and AdamW's "
+                         f"moments alone take {held:.1f} GiB: take a smaller encoder or a larger "
+                         "device") from None  # fmt: skip
     finally:
         gc.unfreeze()
     keeper.raise_if_stopped(what, trainer.state.global_step, updates)

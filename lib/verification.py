@@ -322,7 +322,8 @@ def main(arguments: list[str] | None = None) -> int:
     for line in found.problems:
         print(line)
     if found.problems:
-        print("to make a cell again: delete its folder, then call make figures")
+        print("what concerns a cell: delete its folder, and "
+              f"`{found.settings.command()}` makes it again")  # fmt: skip
     print("\n".join(describe(found, time.perf_counter() - started)))
     return 1 if found.problems else 0
 

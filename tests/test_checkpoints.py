@@ -241,6 +241,18 @@ def short_of_memory(tokens: int, error: Exception = OF_CUDA) -> Callable[[Any], 
     return wrap
 
 
+def test_memory_that_does_not_hold_the_optimizer_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, closure: Any = None) -> None:
+        raise OF_CUDA
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", refuse)
+    with pytest.raises(InputError, match="outside of a batch .*2 GiB.*moments alone") as error:
+        train(tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_an_error_that_is_not_of_memory_is_raised_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="device-side assert"):
         train(tmp_path, SIZES, short_of_memory(30, RuntimeError("device-side assert triggered")))

@@ -36,7 +36,7 @@ class Case:
     task: str
     length: int = 128
     batch: int = 16
-    updates: int = 16
+    updates: int = 32
     evaluated: bool = False  # trained on what the task evaluates: the mirror has no training set
 
 
@@ -45,7 +45,7 @@ CASES = (
     Case("UDPOS", "udpos"),
     Case("STS-B", "stsb"),
     Case("XNLI pairs", "xnli", evaluated=True),
-    Case("XQuAD", "xquad", length=384, batch=8, updates=8, evaluated=True),
+    Case("XQuAD", "xquad", length=384, batch=8, updates=16, evaluated=True),
 )
 
 

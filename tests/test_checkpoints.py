@@ -248,7 +248,7 @@ def test_memory_that_does_not_hold_the_optimizer_is_one_line(
         raise OF_CUDA
 
     monkeypatch.setattr(torch.optim.AdamW, "step", refuse)
-    with pytest.raises(InputError, match="outside of a batch .*2 GiB.*moments alone") as error:
+    with pytest.raises(InputError, match=r"outside of a batch .*2 GiB.*moments alone") as error:
         train(tmp_path)
     assert "\n" not in str(error.value)
 

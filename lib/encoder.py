@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from lib import packing
+from lib import packing, precision
 from lib.errors import InputError
 from lib.profile import MAXIMUM_LENGTH, Encoder
 
@@ -179,36 +179,10 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)
 
 
-def precision(of: torch.device, wanted: str = "auto") -> torch.dtype:
-    """Return the precision of an encoder's matrix products: bfloat16 where the device has it.
-
-    Weights, their updates, losses and heads are in single precision everywhere, but for the head of
-    MLM and the parsers' widest product.
-    """
-    if wanted == "float32":
-        return torch.float32
-    if of.type == "cuda":
-        # Cards before Ampere only emulate it.
-        halves = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if halves else torch.float32
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
-
-
-def _precision_of(model: Any) -> torch.dtype:
-    return getattr(model, "precision", torch.float32)
-
-
-def products(model: Any, device: torch.device) -> torch.autocast:
-    """Return the context in which matrix products are in a model's precision."""
-    dtype = _precision_of(model)
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
 def reading(model: Any) -> dict[str, str]:
     """Say how an encoder is read, for the record: in which precision, padded or packed."""
     return {
-        "precision": str(_precision_of(model)).removeprefix("torch."),
+        "precision": str(precision.of_model(model)).removeprefix("torch."),
         "attention": "packed" if packing.packs(model) else "padded",
     }
 
@@ -232,7 +206,7 @@ def load_for_mlm(folder: str | Path, revision: str = "", how: Encoder = DEFAULT)
 def _ready(model: Any, how: Encoder) -> Any:
     """Bring a model to the device; let it, and its encoder, read as is wanted."""
     model = model.to(device())
-    model.precision = model.base_model.precision = precision(model.device, how.precision)
+    model.precision = model.base_model.precision = precision.of_device(model.device, how.precision)
     packing.choose(model.base_model, how.attention, model.precision)
     return model
 
@@ -314,7 +288,7 @@ def read(
     in the encoder's precision. What stands at padding is of no meaning.
     """
     of = segments(model, input_ids, attention_mask)
-    with products(model, input_ids.device):
+    with precision.products(model, input_ids.device):
         if packing.packs(model):
             return packing.read(model, input_ids, attention_mask, of, every_layer)
         output = model(
@@ -336,7 +310,7 @@ def masked_logits(model: Any, input_ids: torch.Tensor, chosen: torch.Tensor) -> 
     head = getattr(model, "lm_head", getattr(model, "cls", None))
     if head is None and {"head", "decoder"} <= dict(model.named_children()).keys():
         head = nn.Sequential(model.head, model.decoder)
-    with products(model, input_ids.device):
+    with precision.products(model, input_ids.device):
         if head is None:
             return model(input_ids=input_ids).logits[chosen]
         return head(model.base_model(input_ids=input_ids).last_hidden_state[chosen])

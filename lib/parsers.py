@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib import encoder as encoders
+from lib import precision
 from lib.batches import Feature, pad
 from lib.features import RELATIONS
 from lib.heads import IGNORED, Head, Output
@@ -87,7 +87,7 @@ class BiaffineParser(Head):
     def _named(self, dependents: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
         """Score every relation of dependents to heads, both [n, words, size]."""
         # Of a parser's own products this is the one as costly as a layer of the encoder.
-        with encoders.products(self.encoder, dependents.device):
+        with precision.products(self.encoder, dependents.device):
             biaffine = torch.einsum("nwi,rij,nwj->nwr", dependents, self.relations, heads)
         return biaffine.to(dependents.dtype) + self.output(dependents) + self.head_output(heads)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lib import encoder as encoders
-from lib import features
+from lib import features, precision
 from lib.batches import Batches, Feature, for_evaluation
 from lib.errors import InputError
 from lib.heads import Head
@@ -99,7 +99,7 @@ def between_words(weights: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 def _weights(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> np.ndarray:
     """Return attention after softmax: float32 [layers, n, heads, length, length]."""
     of = encoders.segments(model, input_ids, attention_mask)
-    with torch.inference_mode(), encoders.products(model, input_ids.device):
+    with torch.inference_mode(), precision.products(model, input_ids.device):
         output = model(
             input_ids=input_ids, attention_mask=attention_mask, output_attentions=True, **of
         )

@@ -75,10 +75,10 @@ def single_precision() -> Iterator[None]:
     """
     import torch
 
-    from lib import encoder
+    from lib import precision
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "precision", lambda *wanted: torch.float32)
+        patch.setattr(precision, "of_device", lambda *wanted: torch.float32)
         yield
 
 
@@ -87,9 +87,9 @@ def half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute in bfloat16, which any processor can, if slowly."""
     import torch
 
-    from lib import encoder
+    from lib import precision
 
-    monkeypatch.setattr(encoder, "precision", lambda *wanted: torch.bfloat16)
+    monkeypatch.setattr(precision, "of_device", lambda *wanted: torch.bfloat16)
 
 
 @pytest.fixture

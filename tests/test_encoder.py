@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib import encoder, heads, tasks
+from lib import encoder, heads, precision, tasks
 from lib.batches import pad_sequences
-from lib.encoder import precision
 from lib.errors import InputError
+from lib.precision import of_device
 
 TEXTS = [
     f"{a} {verb} {b} {where}"
@@ -252,8 +253,8 @@ def test_a_processor_computes_in_half_precision_where_it_has_it(
     able: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert precision(torch.device("cpu")) == expected
-    assert precision(torch.device("cpu"), "float32") == torch.float32
+    assert of_device(torch.device("cpu")) == expected
+    assert of_device(torch.device("cpu"), "float32") == torch.float32
 
 
 def test_states_in_half_precision_are_near_and_weights_stay_single(
@@ -266,6 +267,43 @@ def test_states_in_half_precision_are_near_and_weights_stay_single(
     torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
     assert not torch.equal(found.float(), expected)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+class Products(TorchDispatchMode):
+    """Note the precision of every matrix product of attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, given: Any = (), named: Any = None
+    ) -> Any:
+        if operator is torch.ops.aten.bmm.default:
+            self.seen |= {tensor.dtype for tensor in given}
+        return operator(*given, **named or {})
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_attention_with_dropout_is_in_the_precision_of_the_encoder_and_only_there(
+    small_encoder: Callable[..., Any], halves: bool, request: pytest.FixtureRequest
+) -> None:
+    if halves:
+        request.getfixturevalue("half_precision")
+    model = small_encoder().train()
+    for layer in model.encoder.layer:
+        layer.attention.self.dropout.p = 0.5
+    model.precision = precision.of_device(model.device)
+    batch = pad_sequences([[0, 5, 6, 2], [0, 7, 2]], 1)
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed
+    before = allowed()
+    with Products() as products:
+        encoder.read(model, **batch)[0].float().sum().backward()
+    assert products.seen == {torch.bfloat16 if halves else torch.float32}
+    assert allowed() == before
+    with pytest.raises(RuntimeError), precision.products(model, model.device):
+        raise RuntimeError("in the middle")
+    assert allowed() == before
 
 
 def test_a_tokenizer_is_limited_to_the_positions_of_its_encoder(

@@ -17,7 +17,7 @@ import torch
 from transformers import default_data_collator
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from lib import batches, encoder, heads, packing, tasks
+from lib import batches, encoder, heads, packing, precision, tasks
 from lib.batches import Feature
 from lib.benchmark import material, measuring, stock, synthetic
 from lib.profile import Budget
@@ -114,7 +114,7 @@ def matrix_rate(size: int, products: int = 10) -> float:
     The median of five rounds.
     """
     device = encoder.device()
-    first, second = torch.randn(2, size, size, device=device, dtype=encoder.precision(device))
+    first, second = torch.randn(2, size, size, device=device, dtype=precision.of_device(device))
     rates = []
     for _ in range(6):
         started = _now()

@@ -168,6 +168,18 @@ def test_a_call_whose_cells_are_gone_or_made_anew_is_not_counted(made: Callable[
     assert row["overhead"] == pytest.approx(0.25)
 
 
+def test_encoders_that_the_analyses_of_a_call_measure_are_evaluated(
+    made: Callable[..., Cell],
+) -> None:
+    journal((80.0, 1, [made(1, 40.0, "2026-01-01T00:01:00Z")], "2026-01-01T00:02:00Z"))
+    for seed, finished in ((1, "2026-01-01T00:01:30Z"), (2, "2026-01-02T00:00:00Z")):
+        file = Cell("world", "representation", seed, "none", "alignment").run_file
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"seconds": 20.0, "finished": finished}), encoding="utf-8")
+    (row,) = overhead.summary(overhead.measure()).to_dict("records")
+    assert row["overhead"] == pytest.approx(1 - (40 + 20) / 80)
+
+
 def test_overhead_without_a_run_says_what_to_run(made: Callable[..., Cell]) -> None:
     with pytest.raises(InputError, match="make figures PROFILE=world"):
         overhead.measure()

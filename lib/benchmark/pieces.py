@@ -341,5 +341,5 @@ PIECES = (
     Piece("contrast", "seeds", _from(1000), lambda number, _: _contrast(8, number)),
     Piece("check results", "cells", _from(160), _check),
     Piece("collect scores", "cells", _from(80), _collect),
-    Piece("plan workflow", "cells", _from(500), _plan_workflow, own_clock=True),
+    Piece("plan workflow", "cells", _from(1000), _plan_workflow, own_clock=True),
 )

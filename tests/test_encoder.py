@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lib import encoder, heads, precision, tasks
 from lib.batches import pad_sequences
 from lib.errors import InputError
-from lib.precision import of_device
+from lib.precision import of_device  # as it is before conftest asks for single precision
 
 TEXTS = [
     f"{a} {verb} {b} {where}"

@@ -30,8 +30,13 @@ def measure(quick: bool = False, profile: str = "world") -> pd.DataFrame:
     for number, (call, seconds) in enumerate(_calls(profile), start=1):
         there = call["seconds"] * call["kernels_at_once"]
         measured = _measured(paths.results(profile) / layers.PHASE, call)
-        for recipe, taken in ((AVAILABLE, there), (WORK, seconds), (MEASURED, measured)):
-            rows.append(["overhead", profile, recipe, number, taken, len(call["cells"]), "cells"])
+        cells = len(call["cells"])
+        for recipe, taken, made in (
+            (AVAILABLE, there, cells),
+            (WORK, seconds, cells),
+            (MEASURED, sum(measured), len(measured)),
+        ):
+            rows.append(["overhead", profile, recipe, number, taken, made, "cells"])
     if not rows:
         raise InputError(f"{paths.results(profile)}: no run to look at: "
                          f"run `make figures PROFILE={profile}` first")  # fmt: skip
@@ -58,13 +63,13 @@ def _calls(profile: str) -> list[tuple[dict, float]]:
     return found
 
 
-def _measured(folder: Path, call: dict[str, Any]) -> float:
-    """Return the seconds of the cells in a folder that were made while a call ran."""
+def _measured(folder: Path, call: dict[str, Any]) -> list[float]:
+    """Return the seconds of each cell in a folder that was made while a call ran."""
     end = datetime.fromisoformat(call["finished"])
     start = end - timedelta(seconds=call["seconds"])
     records = [json.loads(file.read_text(encoding="utf-8")) for file in folder.rglob("run.json")]
-    return sum(
+    return [
         record["seconds"]
         for record in records
         if start <= datetime.fromisoformat(record["finished"]) <= end
-    )
+    ]
